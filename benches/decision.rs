@@ -1,0 +1,2 @@
+//! The in-process decision.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Rescind calls JSON Web Tokens back before they expire.
+
+pub mod proto;

@@ -1,0 +1,2 @@
+//! The `rescind` program.
+fn main() {}
