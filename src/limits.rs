@@ -1,0 +1,134 @@
+//! Every bound in one place, each with its reason.
+//!
+//! A bound that can be met from outside has a clear error one past it; `docs/limits.md` lists them.
+
+use std::time::Duration;
+
+/// A compact JWS. Proxies cap request headers at 8–16 KiB, so no working token is longer.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// One identifier: `iss jti sub sid client_id kid`, a claim's name or value, a request id, a
+/// watcher's name. RFC 7519 sets none; this is ten times what issuers use.
+pub const IDENTIFIER_BYTES_MAX: usize = 1024;
+
+/// A comment on a revocation: a sentence or two for the people who read it later.
+pub const COMMENT_BYTES_MAX: usize = 1024;
+
+/// Targets in one write and checks in one batch: what one transaction or one answer can carry
+/// without holding up its neighbours.
+pub const BATCH_MAX: usize = 1_000;
+
+/// Exceptions of one request, `sid` and `jti` together: "all my other devices" spares one.
+pub const EXCEPTIONS_MAX: usize = 16;
+
+/// Entries of `Claims.other`.
+pub const OTHER_CLAIMS_MAX: usize = 16;
+
+/// Values of one claim that is an array.
+pub const CLAIM_VALUES_MAX: usize = 64;
+
+/// Nesting of arrays and objects inside a token: claims of real issuers stay below ten.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// Members of a token's header or claims object, nested objects each on their own.
+pub const JSON_MEMBERS_MAX: usize = 256;
+
+/// A gRPC message that comes in: a full batch of the longest tokens fits.
+pub const MESSAGE_BYTES_MAX: usize = (BATCH_MAX + 16) * (TOKEN_BYTES_MAX + 64);
+
+/// Records of one page of `ListRevocations`.
+pub const PAGE_SIZE_MAX: usize = 1_000;
+/// Records of a page when none is asked for.
+pub const PAGE_SIZE_DEFAULT: usize = 100;
+/// Records looked at for one page before a short page is answered: bounds the time of a call.
+pub const PAGE_SCAN_MAX: usize = 50_000;
+
+/// Records of one message of a watch.
+pub const WATCH_BATCH_RECORDS_MAX: usize = 512;
+/// Bytes of the records of one message of a watch, about; the first record always fits.
+pub const WATCH_BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Issuers in a watch's filter.
+pub const WATCH_ISSUERS_MAX: usize = 64;
+/// Watches open at once on one node.
+pub const WATCHERS_MAX: usize = 10_000;
+/// The shortest heartbeat interval: faster tells nothing more and costs each watcher.
+pub const HEARTBEAT_MIN: Duration = Duration::from_millis(200);
+/// The longest heartbeat interval: middleboxes drop silent connections after a minute or more.
+pub const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
+/// The heartbeat interval when none is asked for.
+pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Records that the feed keeps in memory for watchers that are nearly up to date.
+pub const TAIL_RECORDS_MAX: usize = 16 * 1024;
+
+/// How long a `request_id` is remembered: longer than any client's retries.
+pub const REQUEST_ID_KEPT: Duration = Duration::from_secs(600);
+/// How many request ids are remembered, oldest out first.
+pub const REQUEST_IDS_MAX: u64 = 1_000_000;
+
+/// Writes that wait for the journal; one more waits at the caller.
+pub const WRITE_QUEUE_MAX: usize = 4_096;
+/// Writes in one transaction: enough to amortise the sync, few enough to keep the wait short.
+pub const GROUP_COMMIT_MAX: usize = 1_024;
+/// Records that one sweep transaction forgets, so that writes get their turn in between.
+pub const SWEEP_SLICE_MAX: usize = 4_096;
+/// The width of an expiry bucket, in seconds: what expires together is swept together.
+pub const EXPIRY_BUCKET_S: u64 = 10;
+
+/// Boots remembered for cursors; a cursor of an older one leads to a RESET, which is harmless.
+pub const BOOTS_MAX: usize = 1_024;
+
+/// The greatest leeway (RFC 7519 section 4.1.4: "usually no more than a few minutes").
+pub const LEEWAY_MAX: Duration = Duration::from_secs(300);
+/// Leeway when none is configured.
+pub const LEEWAY_DEFAULT: Duration = Duration::from_secs(60);
+/// `max_token_lifetime` when none is configured.
+pub const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
+/// `max_session_lifetime` when none is configured.
+pub const SESSION_LIFETIME_DEFAULT: Duration = Duration::from_secs(366 * 86_400);
+/// The longest lifetime that can be configured; beyond it say "unlimited".
+pub const LIFETIME_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
+/// `forget_grace` when none is configured.
+pub const FORGET_GRACE_DEFAULT: Duration = Duration::from_secs(600);
+/// `sweep_interval` when none is configured.
+pub const SWEEP_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+/// `sweep_settle` when none is configured.
+pub const SWEEP_SETTLE_DEFAULT: Duration = Duration::from_secs(600);
+/// `max_live` when none is configured.
+pub const LIVE_DEFAULT: u64 = 10_000_000;
+/// The part of `max_live` kept free for keys, issuers, clients, claims and `all` on users: 1/10.
+pub const LIVE_RESERVE_DIVISOR: u64 = 10;
+
+/// A jump of the wall clock against the steady clock beyond this stops the sweeper.
+pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(60);
+/// A start this long after the last journaled time stops the sweeper.
+pub const CLOCK_GAP_MAX: Duration = Duration::from_secs(86_400);
+/// How often an idle node journals the time, so that a quiet day is not taken for a gap.
+pub const CLOCK_JOURNAL_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How long an issuer's greatest lead over our clock counts.
+pub const CLOCK_LEAD_KEPT: Duration = Duration::from_secs(86_400);
+
+/// Issuers whose tokens are remembered as seen; in unverified mode anybody can invent one.
+pub const ISSUERS_SEEN_MAX: usize = 1_024;
+/// Issuers that can be configured.
+pub const ISSUERS_CONFIGURED_MAX: usize = 1_024;
+
+/// How long a drain may take before what is left is cut.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Concurrent HTTP/2 streams of one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// Bytes of one request's headers.
+pub const HEADER_BYTES_MAX: u32 = 32 * 1024;
+/// How often a silent connection is pinged.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a ping may go unanswered before the connection is cut.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+const _: () = {
+    assert!(FORGET_GRACE_DEFAULT.as_secs() >= 2 * LEEWAY_MAX.as_secs());
+    assert!(HEARTBEAT_MIN.as_millis() <= HEARTBEAT_DEFAULT.as_millis());
+    assert!(HEARTBEAT_DEFAULT.as_millis() <= HEARTBEAT_MAX.as_millis());
+    assert!(CLOCK_JOURNAL_INTERVAL.as_secs() * 4 <= CLOCK_GAP_MAX.as_secs());
+    assert!(PAGE_SIZE_MAX <= PAGE_SCAN_MAX);
+    assert!(GROUP_COMMIT_MAX <= WRITE_QUEUE_MAX);
+};

@@ -1,0 +1,124 @@
+//! What gives tokens and revocations their meaning, per issuer.
+
+use std::{collections::HashMap, time::Duration};
+
+use crate::limits;
+
+use super::UnixNanos;
+
+/// A bound on a lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lifetime {
+    /// At most this long.
+    AtMost(Duration),
+    /// No bound: what depends on it is kept until lifted.
+    Unlimited,
+}
+
+impl Lifetime {
+    /// When something of this lifetime that began at `start` has ended.
+    pub fn end(self, start: UnixNanos) -> UnixNanos {
+        match self {
+            Self::AtMost(duration) => start.plus(duration),
+            Self::Unlimited => UnixNanos::FOREVER,
+        }
+    }
+}
+
+/// What a token without `kid` means when keys of its issuer are revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingKid {
+    /// Any of them may have signed it: denied.
+    #[default]
+    Deny,
+    /// This issuer never sets one: key revocations do not concern its tokens.
+    Pass,
+}
+
+/// Under which names the tokens of an issuer carry the claims that Rescind reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimNames {
+    /// JWT ID.
+    pub jti: String,
+    /// The user.
+    pub sub: String,
+    /// The session.
+    pub sid: String,
+    /// The client; of a token without it, `azp` is read, unless this is renamed.
+    pub client_id: String,
+    /// When the user last authenticated.
+    pub auth_time: String,
+    /// The token's version.
+    pub version: String,
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        Self {
+            jti: "jti".to_owned(),
+            sub: "sub".to_owned(),
+            sid: "sid".to_owned(),
+            client_id: "client_id".to_owned(),
+            auth_time: "auth_time".to_owned(),
+            version: "version".to_owned(),
+        }
+    }
+}
+
+/// What holds for the tokens of one issuer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IssuerSettings {
+    /// How far clocks may differ, for `exp`, `nbf` and `iat`.
+    pub leeway: Duration,
+    /// The longest `exp − iat` that is accepted.
+    pub max_token_lifetime: Lifetime,
+    /// The longest `iat − auth_time` that is accepted.
+    pub max_session_lifetime: Lifetime,
+    /// How much longer a revocation is kept than it is needed.
+    pub forget_grace: Duration,
+    /// How far the issuer's clock may be ahead of ours; `None`: as seen in the last 24 hours.
+    pub clock_skew: Option<Duration>,
+    /// What a token without `kid` means.
+    pub missing_kid: MissingKid,
+    /// Claims by which tokens can be revoked beside the standard ones.
+    pub revocable_claims: Vec<String>,
+    /// The names of the standard ones.
+    pub claims: ClaimNames,
+}
+
+impl Default for IssuerSettings {
+    fn default() -> Self {
+        Self {
+            leeway: limits::LEEWAY_DEFAULT,
+            max_token_lifetime: Lifetime::AtMost(limits::TOKEN_LIFETIME_DEFAULT),
+            max_session_lifetime: Lifetime::AtMost(limits::SESSION_LIFETIME_DEFAULT),
+            forget_grace: limits::FORGET_GRACE_DEFAULT,
+            clock_skew: None,
+            missing_kid: MissingKid::default(),
+            revocable_claims: Vec::new(),
+            claims: ClaimNames::default(),
+        }
+    }
+}
+
+/// The settings of every issuer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Semantics {
+    /// The issuer of tokens without `iss`.
+    pub default_issuer: Option<String>,
+    /// What holds for issuers that are not configured.
+    pub defaults: IssuerSettings,
+    /// What holds for those that are.
+    pub issuers: HashMap<String, IssuerSettings>,
+}
+
+impl Semantics {
+    /// What holds for the tokens of `iss`.
+    pub fn of(&self, iss: &str) -> &IssuerSettings {
+        // Most nodes configure no issuer at all: then there is nothing to hash.
+        if self.issuers.is_empty() {
+            return &self.defaults;
+        }
+        self.issuers.get(iss).unwrap_or(&self.defaults)
+    }
+}
