@@ -1,3 +1,5 @@
 //! Rescind calls JSON Web Tokens back before they expire.
 
+pub mod limits;
+pub mod model;
 pub mod proto;

@@ -5,6 +5,7 @@ pub mod v1 {
     #![expect(
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
+        clippy::clone_on_ref_ptr,
         clippy::large_enum_variant,
         clippy::pedantic,
         missing_docs,
@@ -16,7 +17,12 @@ pub mod v1 {
 
 /// How records stand in the journal, `rescind.journal.v1`.
 pub(crate) mod journal {
-    #![expect(clippy::pedantic, missing_docs, unreachable_pub, reason = "generated code")]
+    #![expect(
+        clippy::pedantic,
+        missing_docs,
+        unreachable_pub,
+        reason = "generated code"
+    )]
     tonic::include_proto!("rescind.journal.v1");
 }
 

@@ -84,7 +84,10 @@ impl UnixNanos {
         if !seconds.is_finite() || seconds < 0.0 {
             return None;
         }
-        let mut text = ShortText::default();
+        let mut text = ShortText {
+            bytes: [0; 40],
+            len: 0,
+        };
         // Digits beyond the buffer are far below a nanosecond: the text is cut, rounding down.
         let _cut = write!(text, "{seconds}");
         Self::from_decimal(text.as_str())
@@ -140,7 +143,6 @@ pub fn nanos_of(duration: Duration) -> u64 {
 
 /// A text of up to 40 bytes on the stack: the whole digits and nine of the fraction always fit
 /// for instants before the year 2554.
-#[derive(Default)]
 struct ShortText {
     bytes: [u8; 40],
     len: usize,
@@ -209,11 +211,7 @@ mod tests {
                 "{text}"
             );
         }
-        assert!(
-            UnixNanos::from_numeric_date(f64::MAX)
-                .unwrap()
-                .is_forever()
-        );
+        assert!(UnixNanos::from_numeric_date(f64::MAX).unwrap().is_forever());
     }
 
     #[test]
