@@ -8,7 +8,6 @@ pub mod v1 {
         clippy::clone_on_ref_ptr,
         clippy::large_enum_variant,
         clippy::pedantic,
-        missing_docs,
         unused_qualifications,
         reason = "generated code"
     )]
@@ -19,7 +18,6 @@ pub mod v1 {
 pub(crate) mod journal {
     #![expect(
         clippy::pedantic,
-        missing_docs,
         unreachable_pub,
         reason = "generated code"
     )]
