@@ -41,6 +41,41 @@ impl Clock for SystemClock {
     }
 }
 
+/// What is known of a wall clock that was set back below the greatest time that a sweep used.
+///
+/// What tokens from before that needed may be forgotten, so they are judged by the greater time;
+/// tokens issued since are judged by the wall clock, so that people can log in again.
+#[derive(Debug, Default)]
+pub struct Rewind {
+    swept: AtomicU64,
+    noticed: AtomicU64,
+}
+
+impl Rewind {
+    /// Takes in the greatest time that a sweep used, and when the clock was noticed to be below.
+    pub fn set(&self, swept: UnixNanos, noticed: UnixNanos) {
+        self.noticed.store(noticed.nanos(), Ordering::SeqCst);
+        self.swept.store(swept.nanos(), Ordering::SeqCst);
+    }
+
+    /// The greatest time that a sweep used.
+    pub fn swept(&self) -> UnixNanos {
+        UnixNanos::from_nanos(self.swept.load(Ordering::SeqCst))
+    }
+
+    /// The time to judge a token by.
+    pub fn now_for(&self, iat: Option<UnixNanos>, wall: UnixNanos) -> UnixNanos {
+        let swept = UnixNanos::from_nanos(self.swept.load(Ordering::Relaxed));
+        if wall >= swept {
+            return wall;
+        }
+        let noticed = UnixNanos::from_nanos(self.noticed.load(Ordering::Relaxed));
+        // Below the greatest time and not noticed yet: every token is from before.
+        let is_since = noticed != UnixNanos::ZERO && iat.is_some_and(|iat| iat >= noticed);
+        if is_since { wall } else { swept }
+    }
+}
+
 /// A clock that goes only when told to, for tests.
 #[derive(Debug)]
 pub struct ManualClock {

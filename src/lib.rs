@@ -1,5 +1,9 @@
 //! Rescind calls JSON Web Tokens back before they expire.
 
+pub mod clock;
+pub mod decision;
+pub mod index;
+pub mod journal;
 pub mod limits;
 pub mod model;
 pub mod proto;

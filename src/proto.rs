@@ -16,11 +16,7 @@ pub mod v1 {
 
 /// How records stand in the journal, `rescind.journal.v1`.
 pub(crate) mod journal {
-    #![expect(
-        clippy::pedantic,
-        unreachable_pub,
-        reason = "generated code"
-    )]
+    #![expect(clippy::pedantic, unreachable_pub, reason = "generated code")]
     tonic::include_proto!("rescind.journal.v1");
 }
 

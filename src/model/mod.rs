@@ -1,5 +1,6 @@
 //! The values that Rescind speaks of: no clock, no task, no I/O.
 
+mod bounds;
 mod claims;
 mod reason;
 mod record;
@@ -12,6 +13,7 @@ mod verdict;
 #[cfg(test)]
 mod laws;
 
+pub use bounds::{Bounds, Horizon};
 pub use claims::Claims;
 pub use reason::Reason;
 pub use record::Record;
