@@ -133,7 +133,7 @@ impl Index {
     /// Puts a token's revocation in place of an older one.
     pub fn put_token(&self, kind: KeyKind, key: TargetKey, slot: TokenSlot) {
         match self.tokens.entry(key) {
-            Entry::Occupied(mut held) if held.get().seq() < slot.seq() => {
+            Entry::Occupied(mut held) if held.get().seq() <= slot.seq() => {
                 held.insert(slot);
             }
             Entry::Occupied(_) => {}
@@ -147,7 +147,7 @@ impl Index {
     /// Puts a target's rules in place of older ones.
     pub fn put_rules(&self, target: &Target, key: TargetKey, rules: RuleSet) {
         match self.rules.entry(key) {
-            Entry::Occupied(mut held) if held.get().seq < rules.seq => {
+            Entry::Occupied(mut held) if held.get().seq <= rules.seq => {
                 held.insert(rules);
             }
             Entry::Occupied(_) => {}

@@ -26,7 +26,11 @@ fn record(sub: &str, until_s: u64) -> Record {
 }
 
 fn put(journal: &Journal, seq: u64, record: &Record, superseded: Option<u64>) {
-    let live = Live { seq, slot: [0; 16] };
+    let live = Live {
+        kind: KeyKind::User,
+        seq,
+        slot: [0; 16],
+    };
     let put = |tables: &mut Tables<'_>| {
         tables.put(&record.target.key(), record, live, superseded)?;
         Ok(ControlFlow::Continue(()))
