@@ -3,3 +3,4 @@
 pub mod limits;
 pub mod model;
 pub mod proto;
+pub mod token;
