@@ -15,10 +15,13 @@
 
 mod claims;
 mod decode;
+mod inspect;
 mod json;
+pub mod mint;
 #[cfg(test)]
 mod tests;
 
 pub use claims::Wanted;
 pub use decode::{Buffer, Header, Parts, decode};
+pub use inspect::{Inspection, inspect};
 pub use json::{Array, Elements, Fault, Object, Value};
