@@ -145,17 +145,11 @@ fn split(token: &str) -> Result<(&str, &str, &str), Invalid> {
     if token.is_empty() {
         return Err(Invalid::new("the token is empty"));
     }
-    if token.contains(|c: char| c.is_ascii_whitespace()) {
-        return Err(Invalid::new(
-            "the token holds whitespace; give it as one text without spaces or line breaks",
-        ));
-    }
-    let count = 1 + token.bytes().filter(|byte| *byte == b'.').count();
     let mut parts = token.split('.');
     let (Some(header), Some(payload), Some(signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(Invalid::new(match count {
+        return Err(Invalid::new(match token.split('.').count() {
             1 => Cow::Borrowed(
                 "the token has no dots: it is opaque, not a JWT; only header.claims.signature \
                  can be read (RFC 7515 section 7.1)",
@@ -164,7 +158,7 @@ fn split(token: &str) -> Result<(&str, &str, &str), Invalid> {
                 "the token has five parts: it is an encrypted JWE (RFC 7516); decrypt it and give \
                  the signed token inside, or its claims",
             ),
-            _ => Cow::Owned(format!(
+            count => Cow::Owned(format!(
                 "the token has {count} parts; a compact JWS has three, header.claims.signature \
                  (RFC 7515 section 7.1)"
             )),
@@ -202,6 +196,11 @@ fn decode_part<'a>(
 
 /// Says what is wrong with a part that did not decode, in the words of the likeliest cause.
 fn not_base64url(part: &str, name: &str) -> Invalid {
+    if part.contains(|c: char| c.is_ascii_whitespace()) {
+        return Invalid::new(
+            "the token holds whitespace; give it as one text without spaces or line breaks",
+        );
+    }
     let outside =
         |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+' | '/' | '='));
     let cause = if part.contains(outside) {

@@ -278,14 +278,18 @@ impl<'a> Scanner<'a> {
         self.take(b'"')?;
         let mut escaped = false;
         loop {
-            match self.peek().ok_or(Fault::NotUnicode)? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    self.at += 2;
-                }
-                _ => self.at += 1,
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let len = rest
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\'))
+                .ok_or(Fault::NotUnicode)?;
+            self.at += len;
+            if self.peek() == Some(b'"') {
+                break;
             }
+            // The character after a backslash is part of the string, be it a quote.
+            escaped = true;
+            self.at += 2;
         }
         self.at += 1;
         let text = self.text.get(from..self.at).ok_or(Fault::NotUnicode)?;

@@ -1,5 +1,7 @@
 //! What holds for every token.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -55,6 +57,69 @@ fn assert_nothing_leaks(text: &str, detail: &str) {
     }
     for part in text.split('.').filter(|part| part.len() > 3) {
         assert!(!detail.contains(part), "{detail} repeats {text}");
+    }
+}
+
+/// JSON to be walked, knowing by itself whether one of its objects has two members of a name.
+#[derive(Clone, Debug)]
+enum Tree {
+    Leaf(&'static str),
+    Array(Vec<Tree>),
+    Object(Vec<(char, Tree)>),
+}
+
+impl Tree {
+    fn strategy() -> impl Strategy<Value = Self> {
+        let leaf = prop::sample::select(vec![
+            "0",
+            "\"a\"",
+            "\"}\\\"{\"",
+            "[ ]",
+            "{ }",
+            "-1.5e3",
+            "true",
+        ]);
+        leaf.prop_map(Self::Leaf).prop_recursive(5, 24, 4, |inner| {
+            let member = (prop::char::range('a', 'f'), inner.clone());
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Self::Array),
+                prop::collection::vec(member, 0..4).prop_map(Self::Object),
+            ]
+        })
+    }
+
+    /// Every other member is written with an escape in its name.
+    fn text(&self) -> String {
+        match self {
+            Self::Leaf(text) => (*text).to_owned(),
+            Self::Array(values) => {
+                let values: Vec<String> = values.iter().map(Self::text).collect();
+                format!("[{}]", values.join(" , "))
+            }
+            Self::Object(members) => {
+                let write = |(place, (name, value)): (usize, &(char, Self))| {
+                    if place % 2 == 0 {
+                        format!("\"{name}\": {}", value.text())
+                    } else {
+                        format!("\"\\u{:04x}\":{}", u32::from(*name), value.text())
+                    }
+                };
+                let members: Vec<String> = members.iter().enumerate().map(write).collect();
+                format!("{{{}}}", members.join(",\n"))
+            }
+        }
+    }
+
+    fn has_duplicates(&self) -> bool {
+        match self {
+            Self::Leaf(_) => false,
+            Self::Array(values) => values.iter().any(Self::has_duplicates),
+            Self::Object(members) => {
+                let names: HashSet<char> = members.iter().map(|(name, _)| *name).collect();
+                names.len() < members.len()
+                    || members.iter().any(|(_, value)| value.has_duplicates())
+            }
+        }
     }
 }
 
@@ -116,5 +181,13 @@ proptest! {
             expected.sort_unstable();
             assert_eq!(names, expected);
         }
+    }
+
+    #[test]
+    fn duplicates_are_found_wherever_they_are_and_nowhere_else(tree in Tree::strategy()) {
+        let text = format!(r#"{{"x":{}}}"#, tree.text());
+        let parsed = Object::parse(text.as_bytes()).map(drop);
+        let expected = if tree.has_duplicates() { Err(Fault::Duplicate) } else { Ok(()) };
+        prop_assert_eq!(parsed, expected, "{}", text);
     }
 }
