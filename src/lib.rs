@@ -7,3 +7,4 @@ pub mod journal;
 pub mod limits;
 pub mod model;
 pub mod proto;
+pub mod token;
