@@ -4,6 +4,7 @@ pub mod clock;
 pub mod decision;
 pub mod index;
 pub mod journal;
+pub mod ledger;
 pub mod limits;
 pub mod model;
 pub mod proto;

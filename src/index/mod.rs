@@ -14,7 +14,10 @@ mod token_slot;
 use std::{
     collections::BTreeMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use dashmap::{DashMap, Entry};
@@ -100,9 +103,12 @@ impl Index {
             .sum()
     }
 
-    /// The names of the claims that live revocations speak of.
-    pub fn claim_names(&self) -> arc_swap::Guard<std::sync::Arc<Vec<Box<str>>>> {
-        self.claim_names.load()
+    /// The names of the claims that live revocations of an issuer speak of.
+    pub fn claim_names(&self, iss: &str) -> Option<Arc<[Box<str>]>> {
+        if !self.has(KeyKind::Claim) {
+            return None;
+        }
+        self.claim_names.of(iss)
     }
 
     /// The revocation of a token.
@@ -153,7 +159,7 @@ impl Index {
             Entry::Occupied(_) => {}
             Entry::Vacant(vacant) => {
                 if let What::Claim { name, .. } = &target.what {
-                    self.claim_names.add(name);
+                    self.claim_names.add(&target.iss, name);
                 }
                 self.counter(target.key_kind(), |live| {
                     live.fetch_add(1, Ordering::Relaxed)
@@ -187,7 +193,7 @@ impl Index {
             live.fetch_sub(1, Ordering::Relaxed)
         });
         match &target.what {
-            What::Claim { name, .. } => self.claim_names.remove(name),
+            What::Claim { name, .. } => self.claim_names.remove(&target.iss, name),
             What::Key(_) => self.unlink_key(&target.iss, key),
             _ => {}
         }
