@@ -1,5 +1,6 @@
 //! Rescind calls JSON Web Tokens back before they expire.
 
+pub mod config;
 pub mod limits;
 pub mod model;
 pub mod proto;
