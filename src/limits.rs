@@ -75,6 +75,9 @@ pub const SWEEP_SLICE_MAX: usize = 4_096;
 /// The width of an expiry bucket, in seconds: what expires together is swept together.
 pub const EXPIRY_BUCKET_S: u64 = 10;
 
+/// Memory for pages of the journal: the hot part of its trees; the rest is the page cache.
+pub const JOURNAL_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
 /// Boots remembered for cursors; a cursor of an older one leads to a RESET, which is harmless.
 pub const BOOTS_MAX: usize = 1_024;
 

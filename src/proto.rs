@@ -8,7 +8,6 @@ pub mod v1 {
         clippy::clone_on_ref_ptr,
         clippy::large_enum_variant,
         clippy::pedantic,
-        missing_docs,
         unused_qualifications,
         reason = "generated code"
     )]
@@ -17,12 +16,7 @@ pub mod v1 {
 
 /// How records stand in the journal, `rescind.journal.v1`.
 pub(crate) mod journal {
-    #![expect(
-        clippy::pedantic,
-        missing_docs,
-        unreachable_pub,
-        reason = "generated code"
-    )]
+    #![expect(clippy::pedantic, unreachable_pub, reason = "generated code")]
     tonic::include_proto!("rescind.journal.v1");
 }
 

@@ -5,13 +5,17 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 const NANOS_PER_S: u64 = 1_000_000_000;
 
 /// A wall time: whole nanoseconds since 1970-01-01T00:00:00Z.
 ///
 /// What lies beyond the year 2554 saturates to [`UnixNanos::FOREVER`], and a clock before 1970
 /// reads as zero, so that nothing is forgotten early.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct UnixNanos(u64);
 
 impl UnixNanos {

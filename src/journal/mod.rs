@@ -1,0 +1,207 @@
+//! The durable, compacted log of records: one redb file.
+//!
+//! A record that supersedes another deletes it in the same transaction, so the log is the state:
+//! reading from 0 is the snapshot, reading from a cursor is the tail, and no cursor is too old.
+//!
+//! What the journal holds for the index (`live`) is sixteen opaque bytes a target, so that a start
+//! with millions of tokens reads one table from end to end and decodes nothing.
+//!
+//! **Invariant:** only the ledger writes here, and what [`Journal::write`] returned for is on disk.
+
+mod codec;
+mod open;
+mod write;
+
+use std::ops::{Bound, ControlFlow};
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+
+pub use open::Storage;
+pub use write::{AnsweredRequest, Tables};
+
+use crate::model::{Boot, Record, TargetKey};
+
+/// The version of the format; a greater one was written by a newer program.
+const FORMAT: u64 = 1;
+
+type Bytes = &'static [u8];
+type Key = &'static [u8; 16];
+
+/// seq → record.
+const RECORDS: TableDefinition<'_, u64, Bytes> = TableDefinition::new("records");
+/// target → its seq, and what the index needs of it.
+const LIVE: TableDefinition<'_, Key, &'static [u8; 24]> = TableDefinition::new("live");
+/// (bucket, seq): what to look at when that time has come.
+const EXPIRY: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("expiry");
+/// Everything of which there is one.
+const META: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("meta");
+/// Number of the boot → the boot and the first seq that it may write.
+const BOOTS: TableDefinition<'_, u64, (u64, u64)> = TableDefinition::new("boots");
+/// Answered requests, by a digest of caller and id.
+const REQUESTS: TableDefinition<'_, Key, Bytes> = TableDefinition::new("requests");
+/// (when, request): which to forget first.
+const REQUESTS_BY_AGE: TableDefinition<'_, (u64, Key), ()> =
+    TableDefinition::new("requests_by_age");
+
+/// What can go wrong with the journal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The data directory cannot be made or used.
+    #[error("cannot use the data directory {path}: {source}")]
+    Directory {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the journal {path} is in use by another process: run one rescind per data directory (--data-dir)"
+    )]
+    InUse {
+        /// Which.
+        path: String,
+    },
+    /// It cannot be read.
+    #[error(
+        "the journal is damaged ({0}): nothing was changed; restore the data directory from a \
+         backup, or move it away and start anew - then what was revoked on this node alone is \
+         forgotten and must be revoked again"
+    )]
+    Damaged(String),
+    /// A newer program wrote it.
+    #[error(
+        "the journal has format {found} and this rescind reads up to {FORMAT}: run a rescind at \
+         least as new as the one that wrote it"
+    )]
+    Newer {
+        /// Its format.
+        found: u64,
+    },
+    /// Reading or writing failed.
+    #[error("the journal cannot be read or written")]
+    Io(#[source] Box<redb::Error>),
+    /// An earlier write failed.
+    #[error("the journal takes no writes since one failed: {0}")]
+    Failed(String),
+}
+
+impl<E: Into<redb::Error>> From<E> for JournalError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            redb::Error::Corrupted(what) => Self::Damaged(what),
+            other => Self::Io(Box::new(other)),
+        }
+    }
+}
+
+/// One run of the process, as the journal knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootSpan {
+    /// Which.
+    pub boot: Boot,
+    /// The first seq that it may have written.
+    pub first_seq: u64,
+}
+
+/// What stands in the journal of one target, without its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// Where the record is.
+    pub seq: u64,
+    /// What the index needs of it; all zero: the index needs the record.
+    pub slot: [u8; 16],
+}
+
+impl Live {
+    fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let (seq, slot) = bytes.split_at_mut(8);
+        seq.copy_from_slice(&self.seq.to_be_bytes());
+        slot.copy_from_slice(&self.slot);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; 24]) -> Self {
+        let (seq, slot) = bytes.split_at(8);
+        Self {
+            seq: seq.try_into().map_or(0, u64::from_be_bytes),
+            slot: slot.try_into().unwrap_or_default(),
+        }
+    }
+}
+
+/// The journal.
+#[derive(Debug)]
+pub struct Journal {
+    db: Database,
+    /// False for one in memory: it does not survive the process.
+    pub durable: bool,
+}
+
+impl Journal {
+    /// Everything that is live, in no particular order.
+    pub fn each_live(
+        &self,
+        mut each: impl FnMut(TargetKey, Live) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let table = self.db.begin_read()?.open_table(LIVE)?;
+        for row in table.iter()? {
+            let (key, live) = row?;
+            each(
+                TargetKey::from_bytes(*key.value()),
+                Live::from_bytes(live.value()),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The record at a seq, if it is still the newest of its target.
+    pub fn record(&self, seq: u64) -> Result<Option<Record>, JournalError> {
+        let table = self.db.begin_read()?.open_table(RECORDS)?;
+        let row = table.get(seq)?;
+        row.map(|row| codec::decode(row.value())).transpose()
+    }
+
+    /// The records after one seq and up to another, in order, until `each` has enough.
+    pub fn each_record(
+        &self,
+        after: u64,
+        up_to: u64,
+        mut each: impl FnMut(u64, Record) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        let table = self.db.begin_read()?.open_table(RECORDS)?;
+        for row in table.range((Bound::Excluded(after), Bound::Included(up_to)))? {
+            let (seq, record) = row?;
+            if each(seq.value(), codec::decode(record.value())?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One of the things of which there is one.
+    pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        let table = self.db.begin_read()?.open_table(META)?;
+        Ok(table.get(name)?.map(|value| value.value().to_vec()))
+    }
+
+    /// The boots that are remembered, oldest first.
+    pub fn boots(&self) -> Result<Vec<BootSpan>, JournalError> {
+        let table = self.db.begin_read()?.open_table(BOOTS)?;
+        table
+            .iter()?
+            .map(|row| {
+                let (boot, first_seq) = row?.1.value();
+                Ok(BootSpan {
+                    boot: Boot(boot),
+                    first_seq,
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Opening a journal, and everything that can be wrong with one.
+
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend};
+
+use crate::limits;
+
+use super::{BOOTS, EXPIRY, FORMAT, Journal, JournalError, LIVE, META, RECORDS, REQUESTS};
+
+/// Where a journal is kept.
+#[derive(Debug)]
+pub enum Storage {
+    /// A file in this directory, made when it is not there.
+    Directory(PathBuf),
+    /// The process's memory.
+    Memory,
+}
+
+/// The journal's file in a data directory.
+const FILE: &str = "journal.redb";
+
+impl Journal {
+    /// Opens a journal, or makes one.
+    pub fn open(storage: &Storage) -> Result<Self, JournalError> {
+        match storage {
+            Storage::Memory => Self::open_with(redb::backends::InMemoryBackend::new(), false),
+            Storage::Directory(directory) => Self::open_file(directory),
+        }
+    }
+
+    /// Opens a journal on a storage of the caller's, as tests do.
+    pub fn open_with(backend: impl StorageBackend, durable: bool) -> Result<Self, JournalError> {
+        let db = builder().create_with_backend(backend);
+        Self::checked(db.map_err(|error| explain(error, "in memory"))?, durable)
+    }
+
+    fn open_file(directory: &Path) -> Result<Self, JournalError> {
+        let path = directory.join(FILE);
+        let shown = path.display().to_string();
+        let unusable = |source| JournalError::Directory {
+            path: directory.display().to_string(),
+            source,
+        };
+        make_private(directory).map_err(unusable)?;
+        let is_new = !path.try_exists().map_err(unusable)?;
+        let db = builder().create(&path).map_err(|error| match error {
+            DatabaseError::Storage(redb::StorageError::Io(source))
+                if source.kind() != std::io::ErrorKind::InvalidData =>
+            {
+                unusable(source)
+            }
+            other => explain(other, &shown),
+        })?;
+        if is_new {
+            // The file's name must survive a power cut too, not only its contents.
+            let synced = std::fs::File::open(directory).and_then(|dir| dir.sync_all());
+            synced.map_err(unusable)?;
+        }
+        Self::checked(db, true)
+    }
+
+    fn checked(db: Database, durable: bool) -> Result<Self, JournalError> {
+        let journal = Self { db, durable };
+        let is_empty = journal.db.begin_read()?.list_tables()?.next().is_none();
+        if is_empty {
+            journal.lay_out()?;
+        }
+        let format = journal.meta("format");
+        let found = match format? {
+            Some(bytes) => bytes.try_into().map_or(0, u64::from_be_bytes),
+            None => 0,
+        };
+        match found {
+            FORMAT => Ok(journal),
+            0 => Err(JournalError::Damaged("it has no format".to_owned())),
+            _ => Err(JournalError::Newer { found }),
+        }
+    }
+
+    /// Makes every table, so that readers need not ask whether they exist.
+    fn lay_out(&self) -> Result<(), JournalError> {
+        let txn = self.db.begin_write()?;
+        txn.open_table(RECORDS)?;
+        txn.open_table(LIVE)?;
+        txn.open_table(EXPIRY)?;
+        txn.open_table(BOOTS)?;
+        txn.open_table(REQUESTS)?;
+        txn.open_table(super::REQUESTS_BY_AGE)?;
+        txn.open_table(META)?
+            .insert("format", FORMAT.to_be_bytes().as_slice())?;
+        txn.commit()?;
+        Ok(())
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(limits::JOURNAL_CACHE_BYTES);
+    // Whatever happened to the file since it was written is found now, not in the middle of the
+    // night: without this a damaged page is met when it is first read.
+    builder.set_check_integrity_on_open(true);
+    builder
+}
+
+fn explain(error: DatabaseError, path: &str) -> JournalError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            JournalError::InUse {
+                path: path.to_owned(),
+            }
+        }
+        DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => {
+            JournalError::Damaged(error.to_string())
+        }
+        DatabaseError::Storage(redb::StorageError::Io(source))
+            if source.kind() == std::io::ErrorKind::InvalidData =>
+        {
+            JournalError::Damaged("it is not a journal".to_owned())
+        }
+        other => other.into(),
+    }
+}
+
+/// Makes the data directory, for its owner only: it tells who was logged out, when and why.
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
