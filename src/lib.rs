@@ -1,5 +1,7 @@
 //! Rescind calls JSON Web Tokens back before they expire.
 
+mod atomic_file;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decision;

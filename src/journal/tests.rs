@@ -90,7 +90,7 @@ fn what_expires_is_found_by_its_bucket_and_not_before() {
         };
         journal.write(look).unwrap()
     };
-    assert_eq!(expired(109), []);
+    assert_eq!(expired(109), Vec::<u64>::new());
     assert_eq!(expired(110), [1]);
     assert_eq!(
         expired(300),
