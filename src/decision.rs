@@ -3,7 +3,7 @@
 //! One function of claims, settings, times and the index. It takes no lock across anything, reads
 //! no journal and allocates only when it denies.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use crate::{
     clock::Rewind,
@@ -124,7 +124,7 @@ impl Grounds<'_> {
         &self,
         claims: &Claims<'_>,
         kind: KeyKind,
-        id: &Cow<'_, str>,
+        id: &str,
         what: impl FnOnce(String) -> What,
     ) -> Option<Match> {
         if id.is_empty() || !self.index.has(kind) {
@@ -132,7 +132,7 @@ impl Grounds<'_> {
         }
         let key = TargetKey::of(kind, &claims.iss, [id.as_bytes(), b""]);
         let found = self.index.in_rules(&key, |rules| self.found(claims, rules));
-        found.map(|found| found.of(target(claims, what(id.to_string()))))
+        found.map(|found| found.of(target(claims, what(id.to_owned()))))
     }
 
     fn key_revoked(&self, claims: &Claims<'_>, settings: &IssuerSettings) -> Option<Match> {

@@ -7,6 +7,8 @@ pub mod config;
 pub mod decision;
 pub mod index;
 pub mod journal;
+pub mod ledger;
 pub mod limits;
 pub mod model;
 pub mod proto;
+pub mod token;

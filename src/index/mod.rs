@@ -14,7 +14,10 @@ mod token_slot;
 use std::{
     collections::BTreeMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use dashmap::{DashMap, Entry};
@@ -100,9 +103,12 @@ impl Index {
             .sum()
     }
 
-    /// The names of the claims that live revocations speak of.
-    pub fn claim_names(&self) -> arc_swap::Guard<std::sync::Arc<Vec<Box<str>>>> {
-        self.claim_names.load()
+    /// The names of the claims that live revocations of an issuer speak of.
+    pub fn claim_names(&self, iss: &str) -> Option<Arc<[Box<str>]>> {
+        if !self.has(KeyKind::Claim) {
+            return None;
+        }
+        self.claim_names.of(iss)
     }
 
     /// The revocation of a token.
@@ -133,7 +139,7 @@ impl Index {
     /// Puts a token's revocation in place of an older one.
     pub fn put_token(&self, kind: KeyKind, key: TargetKey, slot: TokenSlot) {
         match self.tokens.entry(key) {
-            Entry::Occupied(mut held) if held.get().seq() < slot.seq() => {
+            Entry::Occupied(mut held) if held.get().seq() <= slot.seq() => {
                 held.insert(slot);
             }
             Entry::Occupied(_) => {}
@@ -147,13 +153,13 @@ impl Index {
     /// Puts a target's rules in place of older ones.
     pub fn put_rules(&self, target: &Target, key: TargetKey, rules: RuleSet) {
         match self.rules.entry(key) {
-            Entry::Occupied(mut held) if held.get().seq < rules.seq => {
+            Entry::Occupied(mut held) if held.get().seq <= rules.seq => {
                 held.insert(rules);
             }
             Entry::Occupied(_) => {}
             Entry::Vacant(vacant) => {
                 if let What::Claim { name, .. } = &target.what {
-                    self.claim_names.add(name);
+                    self.claim_names.add(&target.iss, name);
                 }
                 self.counter(target.key_kind(), |live| {
                     live.fetch_add(1, Ordering::Relaxed)
@@ -187,7 +193,7 @@ impl Index {
             live.fetch_sub(1, Ordering::Relaxed)
         });
         match &target.what {
-            What::Claim { name, .. } => self.claim_names.remove(name),
+            What::Claim { name, .. } => self.claim_names.remove(&target.iss, name),
             What::Key(_) => self.unlink_key(&target.iss, key),
             _ => {}
         }

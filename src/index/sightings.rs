@@ -154,8 +154,9 @@ mod tests {
     const DAY: Duration = limits::CLOCK_LEAD_KEPT;
     const LEEWAY: Duration = Duration::from_secs(60);
 
-    fn ahead(wall: UnixNanos, lead_s: u64) -> Option<UnixNanos> {
-        Some(wall.plus(Duration::from_secs(lead_s)))
+    fn see(sightings: &Sightings, wall: UnixNanos, lead_s: u64) {
+        let iat = wall.plus(Duration::from_secs(lead_s));
+        sightings.note("i", Some(iat), wall);
     }
 
     #[test]
@@ -163,15 +164,15 @@ mod tests {
         let sightings = Sightings::default();
         let wall = UnixNanos::from_secs(1_700_000_000);
         assert_eq!(sightings.lead("i", wall, LEEWAY), None);
-        sightings.note("i", ahead(wall, 0), wall);
+        see(&sightings, wall, 0);
         assert_eq!(sightings.lead("i", wall, LEEWAY), Some(Duration::ZERO));
-        sightings.note("i", ahead(wall, 7), wall);
-        sightings.note("i", ahead(wall, 3), wall);
+        see(&sightings, wall, 7);
+        see(&sightings, wall, 3);
         for (later, lead_s) in [(Duration::ZERO, 7), (DAY, 7), (DAY * 2, 0)] {
             let lead = sightings.lead("i", wall.plus(later), LEEWAY);
             assert_eq!(lead, Some(Duration::from_secs(lead_s)), "{later:?}");
         }
-        sightings.note("i", ahead(wall.plus(DAY), 2), wall.plus(DAY));
+        see(&sightings, wall.plus(DAY), 2);
         assert_eq!(
             sightings.lead("i", wall.plus(DAY), LEEWAY),
             Some(Duration::from_secs(7))
@@ -186,7 +187,7 @@ mod tests {
     fn a_lead_is_at_most_leeway_and_survives_saving() {
         let sightings = Sightings::default();
         let wall = UnixNanos::from_secs(1_700_000_000);
-        sightings.note("i", ahead(wall, 90), wall);
+        see(&sightings, wall, 90);
         assert_eq!(sightings.lead("i", wall, LEEWAY), Some(LEEWAY));
         let again = Sightings::default();
         for (iss, saved) in sightings.save() {
@@ -199,7 +200,7 @@ mod tests {
     fn with_the_table_full_an_unknown_issuer_is_taken_to_lead_by_all_of_leeway() {
         let sightings = Sightings::default();
         let wall = UnixNanos::from_secs(1_700_000_000);
-        for number in 0..limits::ISSUERS_SEEN_MAX + 1 {
+        for number in 0..=limits::ISSUERS_SEEN_MAX {
             sightings.note(&number.to_string(), None, wall);
         }
         assert_eq!(sightings.save().len(), limits::ISSUERS_SEEN_MAX);

@@ -54,7 +54,7 @@ fn target_out(target: &Target) -> wire::Target {
     };
     match &target.what {
         What::Jti(id) | What::User(id) | What::Session(id) | What::Client(id) | What::Key(id) => {
-            out.id.clone_from(id)
+            out.id.clone_from(id);
         }
         What::Digest(digest) => out.digest = digest.to_vec(),
         What::Claim { name, value } => {

@@ -19,7 +19,10 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition}
 pub use open::Storage;
 pub use write::{AnsweredRequest, Tables};
 
-use crate::model::{Boot, Record, TargetKey};
+use crate::model::{Boot, KeyKind, Record, TargetKey};
+
+/// The greatest seq: seven bytes, which no node writes in a thousand years.
+const SEQ_MAX: u64 = (1 << 56) - 1;
 
 /// The version of the format; a greater one was written by a newer program.
 const FORMAT: u64 = 1;
@@ -35,7 +38,7 @@ const LIVE: TableDefinition<'_, Key, &'static [u8; 24]> = TableDefinition::new("
 const EXPIRY: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("expiry");
 /// Everything of which there is one.
 const META: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("meta");
-/// Number of the boot → the boot and the first seq that it may write.
+/// Number of the boot → the boot and the head of the journal when it began.
 const BOOTS: TableDefinition<'_, u64, (u64, u64)> = TableDefinition::new("boots");
 /// Answered requests, by a digest of caller and id.
 const REQUESTS: TableDefinition<'_, Key, Bytes> = TableDefinition::new("requests");
@@ -101,13 +104,15 @@ impl<E: Into<redb::Error>> From<E> for JournalError {
 pub struct BootSpan {
     /// Which.
     pub boot: Boot,
-    /// The first seq that it may have written.
-    pub first_seq: u64,
+    /// The head of the journal when it began: it wrote what comes after.
+    pub head_before: u64,
 }
 
 /// What stands in the journal of one target, without its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
+    /// How the target is named.
+    pub kind: KeyKind,
     /// Where the record is.
     pub seq: u64,
     /// What the index needs of it; all zero: the index needs the record.
@@ -115,20 +120,28 @@ pub struct Live {
 }
 
 impl Live {
+    /// A seq takes seven bytes, so the eighth is free for the kind.
     fn to_bytes(self) -> [u8; 24] {
+        let head = (self.kind as u64) << 56 | self.seq;
         let mut bytes = [0; 24];
-        let (seq, slot) = bytes.split_at_mut(8);
-        seq.copy_from_slice(&self.seq.to_be_bytes());
-        slot.copy_from_slice(&self.slot);
+        let (first, rest) = bytes.split_at_mut(8);
+        first.copy_from_slice(&head.to_be_bytes());
+        rest.copy_from_slice(&self.slot);
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; 24]) -> Self {
-        let (seq, slot) = bytes.split_at(8);
-        Self {
-            seq: seq.try_into().map_or(0, u64::from_be_bytes),
-            slot: slot.try_into().unwrap_or_default(),
-        }
+    fn from_bytes(bytes: &[u8; 24]) -> Result<Self, JournalError> {
+        let (first, rest) = bytes.split_at(8);
+        let head = first.try_into().map_or(0, u64::from_be_bytes);
+        let kind = u32::try_from(head >> 56)
+            .ok()
+            .and_then(KeyKind::from_number)
+            .ok_or_else(|| JournalError::Damaged("an unknown kind of target".to_owned()))?;
+        Ok(Self {
+            kind,
+            seq: head & SEQ_MAX,
+            slot: rest.try_into().unwrap_or_default(),
+        })
     }
 }
 
@@ -151,7 +164,7 @@ impl Journal {
             let (key, live) = row?;
             each(
                 TargetKey::from_bytes(*key.value()),
-                Live::from_bytes(live.value()),
+                Live::from_bytes(live.value())?,
             )?;
         }
         Ok(())
@@ -193,10 +206,10 @@ impl Journal {
         table
             .iter()?
             .map(|row| {
-                let (boot, first_seq) = row?.1.value();
+                let (boot, head_before) = row?.1.value();
                 Ok(BootSpan {
                     boot: Boot(boot),
-                    first_seq,
+                    head_before,
                 })
             })
             .collect()

@@ -69,7 +69,7 @@ impl Tables<'_> {
     /// Where a target's record is.
     pub fn live(&self, key: &TargetKey) -> Result<Option<Live>, JournalError> {
         let row = self.live.get(key.as_bytes())?;
-        Ok(row.map(|row| Live::from_bytes(row.value())))
+        row.map(|row| Live::from_bytes(row.value())).transpose()
     }
 
     /// The record at a seq.
@@ -135,7 +135,7 @@ impl Tables<'_> {
     /// Notes a new boot, and forgets the oldest beyond the bound.
     pub fn add_boot(&mut self, span: BootSpan) -> Result<(), JournalError> {
         let next = self.boots.last()?.map_or(0, |row| row.0.value() + 1);
-        self.boots.insert(next, (span.boot.0, span.first_seq))?;
+        self.boots.insert(next, (span.boot.0, span.head_before))?;
         while self.boots.len()? > limits::BOOTS_MAX as u64 {
             self.boots.pop_first()?;
         }

@@ -1,0 +1,246 @@
+//! The one writer: validate → merge → journal → index → wake the feed → answer.
+//!
+//! **Invariant:** what it answered is on disk and Check on this node sees it; what it refused
+//! changed nothing.
+
+mod cursor;
+mod feed;
+mod order;
+mod plan;
+mod shared;
+mod start;
+mod sweep;
+mod trust;
+mod validate;
+mod writer;
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use cursor::{Cursor, Resume};
+pub use feed::Chunk;
+pub use order::{
+    AskedRules, Named, Receipt, RequestId, Restore, Revoke, Terms, TokenEnd, WriteError,
+};
+pub use start::{Options, StartError};
+pub use sweep::Swept;
+pub use trust::Trust;
+
+use crate::{
+    decision::Grounds,
+    journal::{Journal, JournalError},
+    limits,
+    model::{Boot, Claims, KeyKind, Record, Semantics, TargetKind, UnixNanos, Verdict},
+};
+use shared::Shared;
+use writer::{Command, Writer};
+
+/// A handle to the ledger; clones share it. When the last is gone, the writer stops.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// Where the writer runs; joined when every handle is gone.
+#[derive(Debug)]
+pub struct WriterThread(std::thread::JoinHandle<()>);
+
+impl WriterThread {
+    /// Waits until everything that was asked is written. Drop every [`Ledger`] first.
+    pub fn join(self) {
+        // A writer that panicked has answered nobody: there is nothing left to say here.
+        drop(self.0.join());
+    }
+}
+
+/// How the ledger is, for status and health.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// The seq of the newest record.
+    pub head: u64,
+    /// Records held, lifted ones included.
+    pub held: u64,
+    /// Records at most.
+    pub live_max: u64,
+    /// Whether it survives the process.
+    pub durable: bool,
+    /// Why no writes are taken.
+    pub failure: Option<String>,
+    /// What the sweeper thinks of the wall clock.
+    pub trust: Trust,
+    /// The greatest time that a sweep used.
+    pub swept: UnixNanos,
+}
+
+impl Ledger {
+    /// Replays a journal and starts the writer.
+    pub fn open(journal: Journal, options: &Options) -> Result<(Self, WriterThread), StartError> {
+        let opened = start::open(journal, options)?;
+        let (commands, waiting) = mpsc::channel(limits::WRITE_QUEUE_MAX);
+        let shared = opened.shared;
+        let writer = Writer::new(Arc::clone(&shared), opened.sweeper, opened.counter);
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(waiting))
+            .map_err(|source| {
+                let path = "the writer's thread".to_owned();
+                StartError::Journal(JournalError::Directory { path, source })
+            })?;
+        Ok((Self { shared, commands }, WriterThread(thread)))
+    }
+
+    /// Judges a token by its claims, whose issuer is filled in.
+    pub fn judge(&self, claims: &Claims<'_>) -> Verdict {
+        let shared = &*self.shared;
+        let wall = shared.clock.wall();
+        let grounds = Grounds {
+            semantics: &shared.semantics,
+            bounds: &shared.bounds,
+            index: &shared.index,
+            rewind: &shared.rewind,
+            wall,
+        };
+        let verdict = grounds.judge(claims);
+        if !matches!(verdict, Verdict::Invalid(_)) {
+            shared.sightings.note(&claims.iss, claims.iat, wall);
+        }
+        verdict
+    }
+
+    /// The names of the claims that live revocations of an issuer speak of.
+    pub fn claim_names(&self, iss: &str) -> Option<Arc<[Box<str>]>> {
+        self.shared.index.claim_names(iss)
+    }
+
+    /// Whether any token is revoked by its digest: only then need a token with `jti` be hashed.
+    pub fn knows_digests(&self) -> bool {
+        self.shared.index.has(KeyKind::Digest)
+    }
+
+    /// Revokes targets atomically.
+    pub async fn revoke(&self, order: Revoke) -> Result<Vec<Receipt>, WriteError> {
+        validate::revoke(&order, &self.shared.semantics, self.shared.clock.wall())?;
+        self.ask(|answer| Command::Revoke(order, answer)).await
+    }
+
+    /// Lifts rules of targets.
+    pub async fn restore(&self, order: Restore) -> Result<Vec<Receipt>, WriteError> {
+        validate::restore(&order)?;
+        self.ask(|answer| Command::Restore(order, answer)).await
+    }
+
+    /// Forgets a slice of what has run out, if the clock is trusted.
+    pub async fn sweep(&self) -> Result<Swept, WriteError> {
+        self.ask(Command::Sweep).await
+    }
+
+    /// A person says that the wall clock is right.
+    pub async fn accept_clock(&self) -> Result<(), WriteError> {
+        self.ask(Command::AcceptClock).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, WriteError>>) -> Command,
+    ) -> Result<T, WriteError> {
+        let stopped = || WriteError::Unavailable("the node is shutting down".to_owned());
+        let (answer, answered) = oneshot::channel();
+        self.commands
+            .send(command(answer))
+            .await
+            .map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    /// The record at a seq, if it is still the newest of its target.
+    pub async fn record(&self, seq: u64) -> Result<Option<Record>, JournalError> {
+        self.read(move |shared| shared.journal.record(seq)).await
+    }
+
+    /// Up to `count_max` committed records after a seq.
+    pub async fn read_after(&self, after: u64, count_max: usize) -> Result<Chunk, JournalError> {
+        if let Some(chunk) = self.shared.feed.recent(after, count_max) {
+            return Ok(chunk);
+        }
+        self.read(move |shared| {
+            feed::from_journal(&shared.journal, after, shared.feed.head(), count_max)
+        })
+        .await
+    }
+
+    /// Reading the journal may wait for a disk: never on a thread that answers Check.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || read(&shared))
+            .await
+            .unwrap_or_else(|_| Err(JournalError::Failed("reading was cut short".to_owned())))
+    }
+
+    /// The seq of the newest committed record, and its changes.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.feed.subscribe()
+    }
+
+    /// A cursor of this node.
+    pub fn cursor(&self, seq: u64, filters: u64) -> Cursor {
+        Cursor {
+            node: self.shared.node,
+            boot: cursor::boot_at(&self.shared.boots, seq),
+            seq,
+            filters,
+        }
+    }
+
+    /// Where a watch with this cursor goes on.
+    pub fn resume(&self, cursor: Cursor) -> Resume {
+        let shared = &*self.shared;
+        cursor.resume(shared.node, &shared.boots, shared.feed.head())
+    }
+
+    /// Which node this is; stays with its data directory.
+    pub fn node(&self) -> u64 {
+        self.shared.node
+    }
+
+    /// Which run of it.
+    pub fn boot(&self) -> Boot {
+        self.shared.boot
+    }
+
+    /// What gives records their meaning.
+    pub fn semantics(&self) -> &Semantics {
+        &self.shared.semantics
+    }
+
+    /// The wall clock.
+    pub fn wall(&self) -> UnixNanos {
+        self.shared.clock.wall()
+    }
+
+    /// How many targets of a kind are revoked.
+    pub fn count(&self, kind: TargetKind) -> u64 {
+        self.shared.index.count(kind)
+    }
+
+    /// How it is.
+    pub fn condition(&self) -> Condition {
+        let shared = &*self.shared;
+        Condition {
+            head: shared.feed.head(),
+            held: shared.held.load(Ordering::Relaxed),
+            live_max: shared.live_max,
+            durable: shared.journal.durable,
+            failure: shared.failure.load_full().map(|why| (*why).clone()),
+            trust: **shared.trust.load(),
+            swept: shared.swept(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! What a write makes of a record: values in, values out.
+
+use std::time::Duration;
+
+use crate::model::{
+    CutOff, Dot, IssuerSettings, KeptBy, Lifetime, Note, Record, Request, Rule, RuleKind,
+    TargetKind, UnixNanos,
+};
+
+use super::order::{AskedRules, Named, Receipt, TokenEnd};
+
+/// What a plan is made from, for one target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting<'a> {
+    /// Of the target's issuer.
+    pub(super) settings: &'a IssuerSettings,
+    /// The wall clock.
+    pub(super) now: UnixNanos,
+    /// How far the issuer's clock may be ahead; `None`: no token of it was ever seen.
+    pub(super) lead: Option<Duration>,
+}
+
+impl Setting<'_> {
+    /// The cut-off that a default means: no token issued so far has a later `iat`.
+    fn cut_off_now(&self) -> UnixNanos {
+        let skew = self.settings.clock_skew.or(self.lead).unwrap_or_default();
+        self.now.plus(skew.min(self.settings.leeway))
+    }
+}
+
+/// The requests, by kind of rule, that revoking a target means.
+pub(super) fn requests(
+    named: &Named,
+    rules: &AskedRules,
+    expires_at: Option<UnixNanos>,
+    at: Setting<'_>,
+) -> Vec<(RuleKind, Request)> {
+    if named.target.is_token() {
+        return vec![(RuleKind::All, token_request(named.end, expires_at, at))];
+    }
+    let is_session = named.target.kind() == TargetKind::Session;
+    let mut requests = Vec::new();
+    if rules.all {
+        requests.push((RuleKind::All, all_request(is_session, expires_at, at)));
+    }
+    let issued_before = rules
+        .issued_before
+        .or_else(|| rules.has_no_cut_off().then(|| at.cut_off_now()));
+    let cut_offs = [
+        (RuleKind::IssuedBefore, issued_before.map(UnixNanos::nanos)),
+        (RuleKind::VersionBelow, rules.version_below),
+        (
+            RuleKind::AuthenticatedBefore,
+            rules.authenticated_before.map(UnixNanos::nanos),
+        ),
+    ];
+    for (kind, cut_off) in cut_offs {
+        if let Some(cut_off) = cut_off {
+            let mut request = cut_off_request(kind, cut_off, expires_at, at);
+            request.except.clone_from(&rules.except);
+            requests.push((kind, request));
+        }
+    }
+    requests
+}
+
+/// A caller's `expires_at` may lengthen, never shorten.
+fn kept(
+    needed: UnixNanos,
+    expires_at: Option<UnixNanos>,
+    kept_by: KeptBy,
+    at: Setting<'_>,
+) -> (UnixNanos, KeptBy) {
+    let until = needed.max(expires_at.unwrap_or_default());
+    (until.plus(at.settings.forget_grace), kept_by)
+}
+
+fn token_request(end: TokenEnd, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
+    let (until, kept_by) = match end {
+        TokenEnd::At(exp) => kept(exp, expires_at, KeptBy::Itself, at),
+        TokenEnd::Never => (UnixNanos::FOREVER, KeptBy::Itself),
+        TokenEnd::Unknown => {
+            let needed = at.settings.max_token_lifetime.end(at.now);
+            kept(needed, expires_at, KeptBy::TokenLifetime, at)
+        }
+    };
+    Request {
+        cut_off: UnixNanos::FOREVER.nanos(),
+        until,
+        kept_by,
+        except: Vec::new(),
+    }
+}
+
+fn all_request(is_session: bool, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
+    let (until, kept_by) = match expires_at {
+        Some(end) => kept(end, None, KeptBy::Itself, at),
+        None if is_session => {
+            let needed = at.settings.max_session_lifetime.end(at.now);
+            kept(needed, None, KeptBy::SessionLifetime, at)
+        }
+        None => (UnixNanos::FOREVER, KeptBy::Itself),
+    };
+    Request {
+        cut_off: expires_at.unwrap_or(UnixNanos::FOREVER).nanos(),
+        until,
+        kept_by,
+        except: Vec::new(),
+    }
+}
+
+fn cut_off_request(
+    kind: RuleKind,
+    cut_off: CutOff,
+    expires_at: Option<UnixNanos>,
+    at: Setting<'_>,
+) -> Request {
+    let (lifetime, kept_by) = match kind {
+        RuleKind::IssuedBefore => (at.settings.max_token_lifetime, KeptBy::TokenLifetime),
+        _ => (at.settings.max_session_lifetime, KeptBy::SessionLifetime),
+    };
+    // A cut-off may lie a little in the future: tokens are still issued below it until then.
+    let last_issued = match kind {
+        RuleKind::VersionBelow | RuleKind::All => at.now,
+        _ => at.now.max(UnixNanos::from_nanos(cut_off)),
+    };
+    let (until, kept_by) = kept(lifetime.end(last_issued), expires_at, kept_by, at);
+    Request {
+        cut_off,
+        until,
+        kept_by,
+        except: Vec::new(),
+    }
+}
+
+/// Writes requests into a record; says what a person should know.
+pub(super) fn revoke(
+    record: &mut Record,
+    requests: &[(RuleKind, Request)],
+    note: &Note,
+    mut next_dot: impl FnMut() -> Dot,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (kind, request) in requests {
+        let rule = record.rules.entry(*kind).or_default();
+        warnings.extend(stays(*kind, rule, request.cut_off));
+        *rule = rule.revoke(next_dot(), request, note);
+    }
+    warnings
+}
+
+/// What is in force already may be stronger than what is asked.
+fn stays(kind: RuleKind, rule: &Rule, asked: CutOff) -> Option<String> {
+    let held = rule.in_force().map(|entry| entry.cut_off).max()?;
+    if held <= asked {
+        return None;
+    }
+    let shorten = "to weaken it, restore and revoke again";
+    Some(match kind {
+        RuleKind::All if held == UnixNanos::FOREVER.nanos() => {
+            format!("a ban without end stays: {shorten}")
+        }
+        RuleKind::All => format!(
+            "a longer suspension stays, until {}: {shorten}",
+            UnixNanos::from_nanos(held)
+        ),
+        RuleKind::VersionBelow => format!("a greater version_below stays, {held}: {shorten}"),
+        RuleKind::IssuedBefore | RuleKind::AuthenticatedBefore => format!(
+            "a later {} stays, {}: {shorten}",
+            kind.as_str(),
+            UnixNanos::from_nanos(held)
+        ),
+    })
+}
+
+/// Lifts kinds of rule in a record; says which were not there. `false`: nothing was in force.
+pub(super) fn restore(
+    record: &mut Record,
+    kinds: &[RuleKind],
+    note: &Note,
+    mut next_dot: impl FnMut() -> Dot,
+) -> (bool, Vec<String>) {
+    let (mut lifted, mut warnings) = (false, Vec::new());
+    for kind in kinds {
+        let after = record.rules.get(kind).and_then(|rule| {
+            rule.in_force()
+                .next()
+                .and_then(|_| rule.lift(next_dot(), note))
+        });
+        if let Some(after) = after {
+            record.rules.insert(*kind, after);
+            lifted = true;
+        } else {
+            warnings.push(format!(
+                "no {} was in force here: nothing to lift",
+                kind.as_str()
+            ));
+        }
+    }
+    (lifted, warnings)
+}
+
+/// What a person should know of a revocation, beside what stood there before.
+pub(super) fn advice(
+    named: &Named,
+    requests: &[(RuleKind, Request)],
+    is_configured: bool,
+    at: Setting<'_>,
+) -> Vec<String> {
+    let mut advice = Vec::new();
+    if at.lead.is_none() && !is_configured {
+        advice.push(
+            "no token of this issuer was ever checked here: compare `iss` with that of a real \
+             token (rescind token inspect)"
+                .to_owned(),
+        );
+    }
+    if let TokenEnd::At(exp) = named.end
+        && exp.plus(at.settings.leeway) <= at.now
+    {
+        advice.push("this token has expired already".to_owned());
+    }
+    let bound_by_session = requests
+        .iter()
+        .any(|(_, request)| request.kept_by == KeptBy::SessionLifetime);
+    if let (true, Lifetime::AtMost(bound)) = (bound_by_session, at.settings.max_session_lifetime) {
+        advice.push(format!(
+            "kept for max_session_lifetime ({}): a session whose tokens carry no auth_time must \
+             not be refreshed for longer",
+            humantime::format_duration(bound)
+        ));
+    }
+    advice
+}
+
+/// The first whole second whose `iat` is safe for a token issued from now on.
+pub(super) fn not_before_s(record: &Record) -> Option<u64> {
+    [RuleKind::IssuedBefore, RuleKind::AuthenticatedBefore]
+        .iter()
+        .filter_map(|kind| record.rules.get(kind))
+        .flat_map(Rule::in_force)
+        .map(|entry| UnixNanos::from_nanos(entry.cut_off).secs_ceil())
+        .max()
+}
+
+/// What now holds of a target.
+pub(super) fn receipt(record: &Record, warnings: Vec<String>) -> Receipt {
+    Receipt {
+        target: record.target.clone(),
+        rules: record
+            .rules
+            .iter()
+            .map(|(kind, rule)| (*kind, rule.clone()))
+            .collect(),
+        not_before_s: not_before_s(record),
+        warnings,
+    }
+}

@@ -1,0 +1,204 @@
+//! Forgetting what has run out, and only then.
+//!
+//! **Invariant:** the greatest time that a sweep used is journaled with what it forgot, and known
+//! to Check before anything leaves the index.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{
+    journal::{JournalError, Tables},
+    limits,
+    model::UnixNanos,
+};
+
+use super::{
+    shared::Shared,
+    trust::{ClockTrust, Trust},
+    writer::{self, Change},
+};
+
+/// The things of which the journal has one, by name.
+pub(super) const SWEPT: &str = "swept";
+pub(super) const REWOUND: &str = "rewound";
+pub(super) const LAST_TIME: &str = "last_time";
+pub(super) const SIGHTINGS: &str = "sightings";
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many records it forgot, or parts of them.
+    pub count: usize,
+    /// Whether there is more to forget now.
+    pub more: bool,
+}
+
+/// What the sweeper keeps between its turns.
+#[derive(Debug)]
+pub(super) struct Sweeper {
+    trust: ClockTrust,
+    last_time: UnixNanos,
+    swept: UnixNanos,
+    rewound: UnixNanos,
+    is_dirty: bool,
+}
+
+impl Sweeper {
+    pub(super) fn new(trust: ClockTrust, last_time: UnixNanos, swept: UnixNanos) -> Self {
+        Self {
+            trust,
+            last_time,
+            swept,
+            rewound: UnixNanos::ZERO,
+            is_dirty: false,
+        }
+    }
+
+    pub(super) fn rewound_at(mut self, rewound: UnixNanos) -> Self {
+        self.rewound = rewound;
+        self
+    }
+
+    /// Something beside records is to be written.
+    pub(super) fn touch(&mut self) {
+        self.is_dirty = true;
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
+    pub(super) fn accept_clock(&mut self, shared: &Shared) {
+        let (wall, steady) = (shared.clock.wall(), shared.clock.steady());
+        self.trust.accept(wall, steady);
+        tracing::warn!(time = %wall, "the new time was accepted");
+        self.opine(shared);
+    }
+
+    /// Forgets a slice of what has run out, if the clock is trusted.
+    pub(super) fn sweep(
+        &mut self,
+        shared: &Shared,
+        tables: &mut Tables<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Swept, JournalError> {
+        let wall = shared.clock.wall();
+        let trust = self.opine(shared);
+        self.notice_rewind(wall);
+        if wall.since(self.last_time) >= limits::CLOCK_JOURNAL_INTERVAL {
+            self.touch();
+        }
+        if trust != Trust::Trusted {
+            return Ok(Swept::default());
+        }
+        let expired = tables.expired(wall, limits::SWEEP_SLICE_MAX)?;
+        for seq in &expired {
+            forget(tables, *seq, wall, changes)?;
+        }
+        if !expired.is_empty() {
+            self.swept = self.swept.max(wall);
+            self.touch();
+        }
+        Ok(Swept {
+            count: expired.len(),
+            more: expired.len() == limits::SWEEP_SLICE_MAX,
+        })
+    }
+
+    /// Writes what must be known after a restart. The time is that of every commit, so that the
+    /// next start knows how long this node was away.
+    pub(super) fn save(
+        &mut self,
+        tables: &mut Tables<'_>,
+        shared: &Shared,
+    ) -> Result<(), JournalError> {
+        // Never with a time that is not believed: a start would take it for the past.
+        if !matches!(
+            **shared.trust.load(),
+            Trust::Jumped { .. } | Trust::Gap { .. }
+        ) {
+            self.last_time = shared.clock.wall();
+        }
+        for (name, time) in [
+            (SWEPT, self.swept),
+            (REWOUND, self.rewound),
+            (LAST_TIME, self.last_time),
+        ] {
+            tables.set_meta(name, &time.nanos().to_be_bytes())?;
+        }
+        if self.is_dirty {
+            let sightings = serde_json::to_vec(&shared.sightings.save()).unwrap_or_default();
+            tables.set_meta(SIGHTINGS, &sightings)?;
+        }
+        Ok(())
+    }
+
+    /// What was saved is durable: Check may know it.
+    pub(super) fn committed(&mut self, shared: &Shared) {
+        self.is_dirty = false;
+        shared.rewind.set(self.swept, self.rewound);
+        shared.swept.store(self.swept.nanos(), Ordering::Relaxed);
+    }
+
+    fn opine(&mut self, shared: &Shared) -> Trust {
+        let trust = self
+            .trust
+            .observe(shared.clock.wall(), shared.clock.steady());
+        let before = **shared.trust.load();
+        if std::mem::discriminant(&before) != std::mem::discriminant(&trust) {
+            match trust {
+                Trust::Trusted => tracing::info!("the wall clock is trusted: sweeping"),
+                Trust::Settling { .. } => tracing::info!("{}", trust.detail()),
+                Trust::Jumped { .. } | Trust::Gap { .. } => tracing::warn!("{}", trust.detail()),
+            }
+        }
+        shared.trust.store(Arc::new(trust));
+        trust
+    }
+
+    /// The wall clock is below the greatest time that a sweep used: from now on people may log in
+    /// again by it, while older tokens are judged by the greater time.
+    fn notice_rewind(&mut self, wall: UnixNanos) {
+        if wall >= self.swept {
+            if self.rewound != UnixNanos::ZERO {
+                self.rewound = UnixNanos::ZERO;
+                self.touch();
+            }
+        } else if self.rewound == UnixNanos::ZERO || wall < self.rewound {
+            tracing::warn!(
+                swept = %self.swept,
+                wall = %wall,
+                "the wall clock was set back: tokens from before are judged by the greater time"
+            );
+            self.rewound = wall;
+            self.touch();
+        }
+    }
+}
+
+fn forget(
+    tables: &mut Tables<'_>,
+    seq: u64,
+    now: UnixNanos,
+    changes: &mut Vec<Change>,
+) -> Result<(), JournalError> {
+    // The row may be older than the record: whatever stands at its target now decides.
+    let Some(record) = tables.record(seq)? else {
+        return Err(JournalError::Damaged(
+            "an expiry without its record".to_owned(),
+        ));
+    };
+    let key = record.target.key();
+    let left = record.forget(now);
+    if left.is_empty() {
+        tables.delete(&key, seq)?;
+    } else {
+        writer::put(tables, key, &left, seq, Some(seq))?;
+    }
+    changes.push(Change {
+        key,
+        seq,
+        record: Arc::new(left),
+        is_news: false,
+    });
+    Ok(())
+}

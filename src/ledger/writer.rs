@@ -1,0 +1,506 @@
+//! The one thread that writes.
+//!
+//! It gathers the writes that wait into one transaction, makes it durable, and only then shows
+//! what it wrote to Check and to watchers, and answers.
+
+use std::{
+    collections::HashMap,
+    ops::ControlFlow,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    journal::{AnsweredRequest, JournalError, Live, Tables},
+    limits,
+    model::{Dot, Note, Reason, Record, Target, TargetKey, UnixNanos},
+};
+
+use super::{
+    order::{Receipt, RequestId, Restore, Revoke, Terms, WriteError},
+    plan::{self, Setting},
+    shared::{Shared, apply, is_emergency, slot_of},
+    sweep::{Sweeper, Swept},
+};
+
+type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Revoke(Revoke, Answer<Vec<Receipt>>),
+    Restore(Restore, Answer<Vec<Receipt>>),
+    Sweep(Answer<Swept>),
+    AcceptClock(Answer<()>),
+}
+
+/// What a command came to, to be answered once it is durable.
+enum Done {
+    Receipts(Answer<Vec<Receipt>>, Result<Vec<Receipt>, WriteError>),
+    Swept(Answer<Swept>, Swept),
+    Accepted(Answer<()>),
+}
+
+/// A target in the transaction at hand.
+#[derive(Debug)]
+struct Staged {
+    record: Record,
+    superseded: Option<u64>,
+    is_changed: bool,
+}
+
+/// What a transaction changed, for the index and the feed.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) key: TargetKey,
+    pub(super) seq: u64,
+    pub(super) record: Arc<Record>,
+    /// Whether watchers see it: what is merely forgotten they forget by themselves.
+    pub(super) is_news: bool,
+}
+
+/// The writer's own state.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    sweeper: Sweeper,
+    head: u64,
+    counter: u64,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, sweeper: Sweeper, counter: u64) -> Self {
+        let head = shared.feed.head();
+        Self {
+            shared,
+            sweeper,
+            head,
+            counter,
+        }
+    }
+
+    /// Writes until everybody who could ask is gone.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(first) = commands.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < limits::GROUP_COMMIT_MAX
+                && let Ok(next) = commands.try_recv()
+            {
+                group.push(next);
+            }
+            self.write(group);
+        }
+    }
+
+    fn write(&mut self, group: Vec<Command>) {
+        if let Some(failure) = self.shared.failure.load_full() {
+            for command in group {
+                command.refuse(&WriteError::Unavailable((*failure).clone()));
+            }
+            return;
+        }
+        let (head, counter) = (self.head, self.counter);
+        let mut changes = Vec::new();
+        let mut done = Vec::with_capacity(group.len());
+        let mut group = group.into_iter();
+        let shared = Arc::clone(&self.shared);
+        let written = shared.journal.write(|tables| {
+            for command in group.by_ref() {
+                done.push(self.carry_out(command, tables, &mut changes)?);
+            }
+            let is_changed = !changes.is_empty() || self.sweeper.is_dirty();
+            if is_changed {
+                tables.set_meta("head", &self.head.to_be_bytes())?;
+                self.sweeper.save(tables, &shared)?;
+            }
+            let held = tables.count()?;
+            Ok(if is_changed {
+                ControlFlow::Continue(held)
+            } else {
+                ControlFlow::Break(held)
+            })
+        });
+        match written {
+            Ok(held) => {
+                shared.held.store(held, Ordering::Relaxed);
+                self.show(changes);
+                for done in done {
+                    done.answer();
+                }
+            }
+            Err(error) => {
+                (self.head, self.counter) = (head, counter);
+                let failure = self.fail(&error);
+                for done in done {
+                    done.refuse(&failure);
+                }
+                for command in group {
+                    command.refuse(&failure);
+                }
+            }
+        }
+    }
+
+    /// Shows Check and the watchers what is durable now.
+    fn show(&mut self, changes: Vec<Change>) {
+        self.sweeper.committed(&self.shared);
+        for change in &changes {
+            apply(&self.shared.index, change.key, &change.record, change.seq);
+        }
+        let news = changes
+            .into_iter()
+            .filter(|change| change.is_news)
+            .map(|change| (change.seq, change.record));
+        self.shared.feed.publish(news);
+    }
+
+    fn fail(&self, error: &JournalError) -> WriteError {
+        let chain = error_chain(error);
+        let failure = format!(
+            "the journal cannot be written ({chain}): writes are refused and Check goes on; free \
+             or repair the disk, then restart"
+        );
+        tracing::error!(error = %chain, "journal failed");
+        self.shared.failure.store(Some(Arc::new(failure.clone())));
+        WriteError::Unavailable(failure)
+    }
+
+    fn carry_out(
+        &mut self,
+        command: Command,
+        tables: &mut Tables<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Done, JournalError> {
+        Ok(match command {
+            Command::Revoke(order, answer) => {
+                let result = self.revoke(&order, tables, changes);
+                Done::Receipts(answer, flatten(result)?)
+            }
+            Command::Restore(order, answer) => {
+                let result = self.restore(&order, tables, changes);
+                Done::Receipts(answer, flatten(result)?)
+            }
+            Command::Sweep(answer) => {
+                let swept = self.sweeper.sweep(&self.shared, tables, changes)?;
+                Done::Swept(answer, swept)
+            }
+            Command::AcceptClock(answer) => {
+                self.sweeper.accept_clock(&self.shared);
+                Done::Accepted(answer)
+            }
+        })
+    }
+
+    fn revoke(
+        &mut self,
+        order: &Revoke,
+        tables: &mut Tables<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<Receipt>, Refused> {
+        let now = self.shared.clock.wall();
+        if is_repeat(tables, &order.terms, now)? {
+            let targets = order.targets.iter().map(|named| &named.target);
+            return Ok(what_holds(tables, targets, now)?);
+        }
+        let shared = Arc::clone(&self.shared);
+        let note = note(&order.terms, order.reason, now);
+        let first = self.counter + 1;
+        let mut work = Work::default();
+        for named in &order.targets {
+            let iss = &named.target.iss;
+            let settings = shared.semantics.of(iss);
+            let at = Setting {
+                settings,
+                now,
+                lead: shared.sightings.lead(iss, now, settings.leeway),
+            };
+            let requests = plan::requests(named, &order.rules, order.expires_at, at);
+            let is_configured = shared.semantics.issuers.contains_key(iss);
+            let mut warnings = plan::advice(named, &requests, is_configured, at);
+            let staged = work.stage(tables, &named.target)?;
+            staged.is_changed = true;
+            let next_dot = || self.next_dot();
+            warnings.extend(plan::revoke(&mut staged.record, &requests, &note, next_dot));
+            work.note(&named.target, warnings);
+        }
+        work.check_quota(tables, &shared)?;
+        self.finish(work, &order.terms, first, now, tables, changes)
+    }
+
+    fn restore(
+        &mut self,
+        order: &Restore,
+        tables: &mut Tables<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<Receipt>, Refused> {
+        let now = self.shared.clock.wall();
+        if is_repeat(tables, &order.terms, now)? {
+            return Ok(what_holds(tables, order.targets.iter(), now)?);
+        }
+        let note = note(&order.terms, Reason::Unspecified, now);
+        let first = self.counter + 1;
+        let mut work = Work::default();
+        let token_kinds = [crate::model::RuleKind::All];
+        for target in &order.targets {
+            let kinds = if target.is_token() {
+                &token_kinds[..]
+            } else {
+                &order.kinds
+            };
+            let staged = work.stage(tables, target)?;
+            let (lifted, warnings) =
+                plan::restore(&mut staged.record, kinds, &note, || self.next_dot());
+            staged.is_changed |= lifted;
+            work.note(target, warnings);
+        }
+        self.finish(work, &order.terms, first, now, tables, changes)
+    }
+
+    /// Writes what was staged, unless it was only to be validated.
+    fn finish(
+        &mut self,
+        work: Work,
+        terms: &Terms,
+        counter_first: u64,
+        now: UnixNanos,
+        tables: &mut Tables<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<Receipt>, Refused> {
+        let receipts = work.receipts(now);
+        if terms.validate_only {
+            return Ok(receipts);
+        }
+        for key in work.order {
+            let Some(staged) = work.staged.get(&key).filter(|staged| staged.is_changed) else {
+                continue;
+            };
+            self.head += 1;
+            put(tables, key, &staged.record, self.head, staged.superseded)?;
+            changes.push(Change {
+                key,
+                seq: self.head,
+                record: Arc::new(staged.record.clone()),
+                is_news: true,
+            });
+        }
+        if let Some(id) = &terms.request_id {
+            let answered = AnsweredRequest {
+                at: now,
+                digest: id.digest,
+                boot: self.shared.boot,
+                counters: (counter_first, self.counter),
+            };
+            let oldest = now.minus(limits::REQUEST_ID_KEPT);
+            tables.remember(&id.key, &answered, oldest)?;
+            self.sweeper.touch();
+        }
+        Ok(receipts)
+    }
+
+    fn next_dot(&mut self) -> Dot {
+        self.counter += 1;
+        Dot {
+            boot: self.shared.boot,
+            counter: self.counter,
+        }
+    }
+}
+
+/// The targets of one command: each is read once, however often it is named.
+#[derive(Debug, Default)]
+struct Work {
+    staged: HashMap<TargetKey, Staged>,
+    /// In the order in which they were first named.
+    order: Vec<TargetKey>,
+    /// One for each time that a target is named.
+    named: Vec<(TargetKey, Vec<String>)>,
+}
+
+impl Work {
+    fn stage(&mut self, tables: &Tables<'_>, target: &Target) -> Result<&mut Staged, JournalError> {
+        let key = target.key();
+        Ok(match self.staged.entry(key) {
+            std::collections::hash_map::Entry::Occupied(held) => held.into_mut(),
+            std::collections::hash_map::Entry::Vacant(vacant) => {
+                let superseded = tables.live(&key)?.map(|live| live.seq);
+                let held = superseded.map(|seq| tables.record(seq)).transpose()?;
+                self.order.push(key);
+                vacant.insert(Staged {
+                    record: held
+                        .flatten()
+                        .unwrap_or_else(|| Record::new(target.clone())),
+                    superseded,
+                    is_changed: false,
+                })
+            }
+        })
+    }
+
+    fn note(&mut self, target: &Target, warnings: Vec<String>) {
+        self.named.push((target.key(), warnings));
+    }
+
+    fn check_quota(&self, tables: &Tables<'_>, shared: &Shared) -> Result<(), Refused> {
+        let held = tables.count()?;
+        let added = |staged: &&Staged| staged.superseded.is_none() && staged.is_changed;
+        let (mut usual, mut emergency) = (0_u64, 0_u64);
+        for staged in self.staged.values().filter(added) {
+            if is_emergency(staged.record.target.key_kind(), &staged.record) {
+                emergency += 1;
+            } else {
+                usual += 1;
+            }
+        }
+        let live_max = shared.live_max;
+        let reserve = live_max / limits::LIVE_RESERVE_DIVISOR;
+        let reserved = if usual > 0 && held + usual + emergency > live_max - reserve {
+            ", a tenth being kept for keys, issuers, clients, claims and `all` on users"
+        } else if emergency > 0 && held + emergency > live_max {
+            ""
+        } else {
+            return Ok(());
+        };
+        Err(Refused::Write(WriteError::QuotaFull {
+            live_max,
+            held,
+            reserved,
+        }))
+    }
+
+    fn receipts(&self, now: UnixNanos) -> Vec<Receipt> {
+        self.named
+            .iter()
+            .filter_map(|(key, warnings)| {
+                let record = self.staged.get(key)?.record.clone().forget(now);
+                Some(plan::receipt(&record, warnings.clone()))
+            })
+            .collect()
+    }
+}
+
+/// The receipts of a request that was answered before.
+fn what_holds<'a>(
+    tables: &Tables<'_>,
+    targets: impl Iterator<Item = &'a Target>,
+    now: UnixNanos,
+) -> Result<Vec<Receipt>, JournalError> {
+    let mut work = Work::default();
+    for target in targets {
+        work.stage(tables, target)?;
+        work.note(target, Vec::new());
+    }
+    Ok(work.receipts(now))
+}
+
+/// Writes a record, and what the index will need of it.
+pub(super) fn put(
+    tables: &mut Tables<'_>,
+    key: TargetKey,
+    record: &Record,
+    seq: u64,
+    superseded: Option<u64>,
+) -> Result<(), JournalError> {
+    let live = Live {
+        kind: record.target.key_kind(),
+        seq,
+        slot: slot_of(record, seq),
+    };
+    tables.put(&key, record, live, superseded)
+}
+
+fn note(terms: &Terms, reason: Reason, at: UnixNanos) -> Note {
+    Note {
+        at,
+        reason,
+        actor: terms.actor.clone(),
+        comment: terms.comment.clone(),
+    }
+}
+
+/// Whether this request was answered before.
+fn is_repeat(tables: &Tables<'_>, terms: &Terms, now: UnixNanos) -> Result<bool, Refused> {
+    let Some(RequestId { key, digest }) = &terms.request_id else {
+        return Ok(false);
+    };
+    let answered = tables.answered(key)?;
+    // A clock set back makes an answer look as if it were yet to come: then it is still known.
+    let Some(answered) = answered.filter(|old| now.since(old.at) <= limits::REQUEST_ID_KEPT) else {
+        return Ok(false);
+    };
+    if answered.digest == *digest {
+        return Ok(true);
+    }
+    Err(Refused::Write(WriteError::invalid(
+        "request_id",
+        "another request had this request_id less than 10 minutes ago: use a fresh one for each \
+         request, and the same one only to repeat it",
+    )))
+}
+
+/// Why a command was not carried out: it is wrong, or the journal is.
+enum Refused {
+    Write(WriteError),
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Refused {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// A wrong command is answered alone; a failing journal fails the whole group.
+fn flatten<T>(result: Result<T, Refused>) -> Result<Result<T, WriteError>, JournalError> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(Refused::Write(error)) => Ok(Err(error)),
+        Err(Refused::Journal(error)) => Err(error),
+    }
+}
+
+fn error_chain(error: &JournalError) -> String {
+    let mut chain = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        chain.push_str(": ");
+        chain.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    chain
+}
+
+impl Command {
+    fn refuse(self, error: &WriteError) {
+        match self {
+            Self::Revoke(_, answer) | Self::Restore(_, answer) => send(answer, Err(error.clone())),
+            Self::Sweep(answer) => send(answer, Err(error.clone())),
+            Self::AcceptClock(answer) => send(answer, Err(error.clone())),
+        }
+    }
+}
+
+impl Done {
+    fn answer(self) {
+        match self {
+            Self::Receipts(answer, result) => send(answer, result),
+            Self::Swept(answer, swept) => send(answer, Ok(swept)),
+            Self::Accepted(answer) => send(answer, Ok(())),
+        }
+    }
+
+    fn refuse(self, error: &WriteError) {
+        match self {
+            // What is wrong in itself stays wrong, whatever became of its neighbours.
+            Self::Receipts(answer, Err(own)) => send(answer, Err(own)),
+            Self::Receipts(answer, Ok(_)) => send(answer, Err(error.clone())),
+            Self::Swept(answer, _) => send(answer, Err(error.clone())),
+            Self::Accepted(answer) => send(answer, Err(error.clone())),
+        }
+    }
+}
+
+/// A caller that went away meanwhile needs no answer; what it asked for holds all the same.
+fn send<T>(answer: Answer<T>, result: Result<T, WriteError>) {
+    drop(answer.send(result));
+}
