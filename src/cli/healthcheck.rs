@@ -15,7 +15,6 @@ use super::{
 /// Asks whether the server takes calls, for probes: exit code 0 when it does
 ///
 /// For container images without a shell or grpc_health_probe. Speaks grpc.health.v1.
-#[expect(clippy::doc_markdown, reason = "help that people read as it is")]
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

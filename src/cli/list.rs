@@ -87,10 +87,12 @@ pub(super) async fn run(args: ListArgs, context: &mut Context<'_>) -> Result<u8,
             }
             // A table a page: the widths of all of a long list are not known at its first line.
             Format::Table => {
-                let rows: Vec<Vec<String>> = revocations.map(row).collect();
-                let header: &[&str] = match printed_header || rows.is_empty() {
-                    true => &[],
-                    false => &["CHANGED", "TARGET", "ISSUER", "STATE"],
+                let rows: Vec<Vec<String>> =
+                    revocations.map(|revocation| row(&revocation)).collect();
+                let header: &[&str] = if printed_header || rows.is_empty() {
+                    &[]
+                } else {
+                    &["CHANGED", "TARGET", "ISSUER", "STATE"]
                 };
                 printed_header |= !rows.is_empty();
                 output::table(context.out, header, rows)?;
@@ -113,7 +115,7 @@ pub(super) async fn run(args: ListArgs, context: &mut Context<'_>) -> Result<u8,
     }
 }
 
-fn row(revocation: Revocation) -> Vec<String> {
+fn row(revocation: &Revocation) -> Vec<String> {
     vec![
         revocation.changed_at.clone().unwrap_or_default(),
         revocation.target.what(),

@@ -2,6 +2,10 @@
 //!
 //! `serve` is handed on to the caller of [`run`]; every other command is a client of a running
 //! server, or needs none. Answers go to standard output, everything else to standard error.
+#![expect(
+    clippy::doc_markdown,
+    reason = "what stands on commands and flags are help texts, read as they are"
+)]
 
 mod accept_clock;
 mod check;
@@ -16,6 +20,7 @@ mod revoke;
 mod status;
 mod target;
 mod time;
+mod token;
 mod view;
 mod watch;
 mod words;
@@ -76,6 +81,9 @@ enum Command {
     /// Shows or checks the settings of `serve`
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Makes and explains tokens, for trying things out
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Maintenance of a node's data directory
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -93,7 +101,6 @@ enum Command {
 /// Settings come from flags, else RESCIND_* variables, else a TOML file, else defaults; each has
 /// one name in three spellings: --max-live, RESCIND_MAX_LIVE, max_live. `rescind config show`
 /// tells what holds and why.
-#[expect(clippy::doc_markdown, reason = "help that people read as it is")]
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -147,6 +154,10 @@ pub fn run(
                 .into();
         }
     };
+    let command = match cli.command {
+        Command::Serve(command) => return run_serve(&command.flags, environment, serve),
+        other => other,
+    };
     let mut err = std::io::stderr();
     let mut context = Context {
         environment,
@@ -155,13 +166,6 @@ pub fn run(
         // A lock, and what the commands write in one go goes out in one go.
         out: &mut std::io::BufWriter::new(std::io::stdout().lock()),
         err: &mut err,
-    };
-    let command = match cli.command {
-        Command::Serve(command) => {
-            drop(context);
-            return run_serve(&command.flags, environment, serve);
-        }
-        other => other,
     };
     let code = dispatch(command, &mut context)
         .and_then(|code| Ok(context.out.flush().map(|()| code)?))
@@ -224,6 +228,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> 
         Command::Status(args) => block_on(status::run(args, context)),
         Command::Healthcheck(args) => block_on(healthcheck::run(args, context)),
         Command::Config(command) => config::run(command, context),
+        Command::Token(command) => token::run(command, context),
         Command::Journal(JournalCommand::AcceptClock(args)) => accept_clock::run(&args, context),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "rescind", &mut context.out);

@@ -16,7 +16,6 @@ use super::{
 ///
 /// By kind of rule: lifting a ban (all) does not undo a password change (issued_before). A token
 /// has only one kind, so it needs no --rule.
-#[expect(clippy::doc_markdown, reason = "help that people read as it is")]
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

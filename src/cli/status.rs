@@ -86,7 +86,8 @@ struct Limits {
 #[derive(Debug, Serialize)]
 struct Watcher {
     watch_id: u64,
-    watcher: String,
+    #[serde(rename = "watcher")]
+    name: String,
     actor: String,
     lag: u64,
 }
@@ -152,7 +153,7 @@ impl From<v1::GetStatusResponse> for Status {
                 .into_iter()
                 .map(|watcher| Watcher {
                     watch_id: watcher.watch_id,
-                    watcher: watcher.watcher,
+                    name: watcher.watcher,
                     actor: watcher.actor,
                     lag: watcher.lag,
                 })
@@ -215,9 +216,10 @@ impl Status {
             ("clock", self.clock_line()),
             (
                 "signatures",
-                match self.verifies_signatures {
-                    true => "verified here".to_owned(),
-                    false => "not verified here: callers must".to_owned(),
+                if self.verifies_signatures {
+                    "verified here".to_owned()
+                } else {
+                    "not verified here: callers must".to_owned()
                 },
             ),
             ("staleness", format!("{} ms", self.staleness_ms)),
@@ -232,7 +234,7 @@ impl Status {
         let rows = self.watchers.iter().map(|watcher| {
             vec![
                 watcher.watch_id.to_string(),
-                clean(&watcher.watcher),
+                clean(&watcher.name),
                 clean(&watcher.actor),
                 watcher.lag.to_string(),
             ]
@@ -252,9 +254,10 @@ impl Status {
         if !healthy {
             return format!("FAILED, takes no writes: {}", clean(failure));
         }
-        let kept = match durable {
-            true => "on disk",
-            false => "in memory only: lost when the process ends",
+        let kept = if *durable {
+            "on disk"
+        } else {
+            "in memory only: lost when the process ends"
         };
         format!("healthy, {kept}, head {head}")
     }

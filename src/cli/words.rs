@@ -70,9 +70,7 @@ where
 }
 
 /// Takes one of `words`.
-pub(super) fn parser<T>(
-    words: &'static [(&'static str, T)],
-) -> impl TypedValueParser<Value = T> + Clone
+pub(super) fn parser<T>(words: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T>
 where
     T: Copy + Send + Sync + 'static,
 {

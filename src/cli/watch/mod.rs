@@ -32,7 +32,6 @@ use printer::{Events, Printer};
 /// With --cursor-file a later run goes on where this one stopped. The file is written after the
 /// lines were handed to the reader of the output, so that a crash repeats some lines and loses
 /// none. When the connection breaks, it connects again and goes on.
-#[expect(clippy::doc_markdown, reason = "help that people read as it is")]
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -119,9 +118,10 @@ async fn watch(
     let mut client = server.client().await?;
     let request = v1::WatchRevocationsRequest {
         cursor: printer.cursor().to_vec(),
-        start: match args.from_now {
-            true => Start::Now,
-            false => Start::Beginning,
+        start: if args.from_now {
+            Start::Now
+        } else {
+            Start::Beginning
         }
         .into(),
         kinds: args.kinds.iter().copied().map(i32::from).collect(),

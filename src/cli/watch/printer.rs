@@ -207,10 +207,13 @@ fn for_people(line: &Line) -> String {
             revocation.target,
             revocation.summary()
         ),
-        Line::CaughtUp { ready, .. } => match ready {
-            true => "-- caught up".to_owned(),
-            false => "-- caught up with a node that is not ready itself".to_owned(),
-        },
+        Line::CaughtUp { ready, .. } => {
+            if *ready {
+                "-- caught up".to_owned()
+            } else {
+                "-- caught up with a node that is not ready itself".to_owned()
+            }
+        }
         Line::Heartbeat {
             server_time, head, ..
         } => format!(
