@@ -11,4 +11,5 @@ pub mod ledger;
 pub mod limits;
 pub mod model;
 pub mod proto;
+pub mod server;
 pub mod token;

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::UnixNanos;
 
+/// A claim's name and one of its values.
+pub type NamedValue<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// The claims of one token, by whatever names it carries them. An empty text is an absent claim.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims<'a> {
@@ -30,7 +33,7 @@ pub struct Claims<'a> {
     /// The token's version.
     pub version: Option<u64>,
     /// Further claims that a revocation may name, with each of their values.
-    pub other: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub other: Vec<NamedValue<'a>>,
     /// SHA-256 of the signing input, where it is known and needed.
     pub digest: Option<[u8; 32]>,
 }

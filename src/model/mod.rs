@@ -14,7 +14,7 @@ mod verdict;
 mod laws;
 
 pub use bounds::{Bounds, Horizon};
-pub use claims::Claims;
+pub use claims::{Claims, NamedValue};
 pub use reason::Reason;
 pub use record::Record;
 pub use rule::{

@@ -1,6 +1,9 @@
 //! What gives tokens and revocations their meaning, per issuer.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use crate::limits;
 
@@ -101,6 +104,22 @@ impl Default for IssuerSettings {
     }
 }
 
+impl IssuerSettings {
+    fn meaning(&self) -> String {
+        let mut revocable = self.revocable_claims.clone();
+        revocable.sort_unstable();
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {revocable:?}",
+            self.leeway,
+            self.max_token_lifetime,
+            self.max_session_lifetime,
+            self.forget_grace,
+            self.missing_kid,
+            self.claims
+        )
+    }
+}
+
 /// The settings of every issuer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Semantics {
@@ -120,5 +139,23 @@ impl Semantics {
             return &self.defaults;
         }
         self.issuers.get(iss).unwrap_or(&self.defaults)
+    }
+
+    /// Equal on nodes that judge alike. Only what shapes the meaning of records counts.
+    pub fn digest(&self) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |text: String| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        add(format!("{:?}", self.default_issuer));
+        add(self.defaults.meaning());
+        let by_issuer: BTreeMap<_, _> = self.issuers.iter().collect();
+        for (iss, settings) in by_issuer {
+            add(iss.clone());
+            add(settings.meaning());
+        }
+        let digest = hasher.finalize();
+        digest.as_bytes().first_chunk().copied().unwrap_or_default()
     }
 }

@@ -1,0 +1,242 @@
+//! `WatchRevocations`: a loop that reads after its cursor, sends, and waits to be woken.
+
+use std::{pin::Pin, time::Duration};
+
+use futures_util::{Stream, stream};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::{
+    ledger::{Chunk, Cursor, Ledger, Resume},
+    limits,
+    proto::v1::{
+        self, CaughtUp, Heartbeat, Hello, Records, WatchMode, WatchRevocationsResponse,
+        watch_revocations_response::Event,
+    },
+};
+
+use super::{
+    filter::Filter,
+    inward, outward,
+    status::{self, BadField},
+    watchers::Watching,
+};
+
+/// What a watch answers with.
+pub(super) type Answers =
+    Pin<Box<dyn Stream<Item = Result<WatchRevocationsResponse, Status>> + Send>>;
+
+/// What a watch asks for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    filter: Filter,
+    cursor: Option<Cursor>,
+    start: v1::Start,
+    heartbeat: Duration,
+    /// The name it gave.
+    pub(super) watcher: String,
+}
+
+/// Reads what a watch asks for.
+pub(super) fn parse(request: v1::WatchRevocationsRequest) -> Result<Asked, BadField> {
+    let filter = Filter::of_watch(&request)?;
+    let start = v1::Start::try_from(request.start).map_err(|_| {
+        let problem = format!("{} is not a Start: give BEGINNING or NOW", request.start);
+        BadField::new("start", problem)
+    })?;
+    let cursor = match request.cursor.as_slice() {
+        [] => None,
+        bytes => Some(cursor(bytes, filter.digest())?),
+    };
+    Ok(Asked {
+        filter,
+        cursor,
+        start,
+        heartbeat: heartbeat(request.heartbeat)?,
+        watcher: inward::bounded(request.watcher, "watcher", limits::IDENTIFIER_BYTES_MAX)?,
+    })
+}
+
+fn cursor(bytes: &[u8], filters: u64) -> Result<Cursor, BadField> {
+    let cursor = Cursor::decode(bytes).ok_or_else(|| {
+        let problem = format!(
+            "these {} bytes never were a cursor: send the last one received as it came, or none",
+            bytes.len()
+        );
+        BadField::new("cursor", problem)
+    })?;
+    if cursor.filters != filters {
+        return Err(BadField::new(
+            "cursor",
+            "is of a watch with other kinds or issuers: begin anew to change them",
+        ));
+    }
+    Ok(cursor)
+}
+
+fn heartbeat(asked: Option<prost_types::Duration>) -> Result<Duration, BadField> {
+    let Some(asked) = asked else {
+        return Ok(limits::HEARTBEAT_DEFAULT);
+    };
+    let bounds = limits::HEARTBEAT_MIN..=limits::HEARTBEAT_MAX;
+    Duration::try_from(asked)
+        .ok()
+        .filter(|heartbeat| bounds.contains(heartbeat))
+        .ok_or_else(|| BadField::new("heartbeat", "must be from 0.2 s to 60 s"))
+}
+
+/// One watch.
+struct Watch {
+    ledger: Ledger,
+    filter: Filter,
+    filters: u64,
+    mode: WatchMode,
+    /// Everything up to here was sent, or is not shown.
+    seq: u64,
+    /// The head when the watch began.
+    caught_up_at: u64,
+    said_hello: bool,
+    said_caught_up: bool,
+    heartbeat: Duration,
+    last_sent: Instant,
+    head: watch::Receiver<u64>,
+    stop: CancellationToken,
+    stopped: bool,
+    watching: Watching,
+}
+
+/// Begins a watch.
+pub(super) fn watch(
+    ledger: Ledger,
+    asked: Asked,
+    stop: CancellationToken,
+    watching: Watching,
+) -> Answers {
+    let head = ledger.subscribe();
+    let now = *head.borrow();
+    let (seq, mode) = match (
+        asked.cursor.map(|cursor| ledger.resume(cursor)),
+        asked.start,
+    ) {
+        (Some(Resume::After(seq)), _) => (seq, WatchMode::Resumed),
+        (Some(Resume::Reset), _) => (0, WatchMode::Reset),
+        (None, v1::Start::Now) => (now, WatchMode::Now),
+        (None, _) => (0, WatchMode::Beginning),
+    };
+    watching.at(seq);
+    let watch = Watch {
+        filters: asked.filter.digest(),
+        filter: asked.filter,
+        ledger,
+        mode,
+        seq,
+        caught_up_at: now,
+        said_hello: false,
+        said_caught_up: false,
+        heartbeat: asked.heartbeat,
+        last_sent: Instant::now(),
+        head,
+        stop,
+        stopped: false,
+        watching,
+    };
+    Box::pin(stream::unfold(watch, |mut watch| async {
+        let next = watch.next().await?;
+        Some((next, watch))
+    }))
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<Result<WatchRevocationsResponse, Status>> {
+        if self.stopped {
+            return None;
+        }
+        let next = self.event().await;
+        self.stopped = next.is_err();
+        self.last_sent = Instant::now();
+        Some(next.map(|event| WatchRevocationsResponse {
+            cursor: self.ledger.cursor(self.seq, self.filters).encode(),
+            event: Some(event),
+        }))
+    }
+
+    async fn event(&mut self) -> Result<Event, Status> {
+        if !self.said_hello {
+            self.said_hello = true;
+            return Ok(Event::Hello(self.hello()));
+        }
+        loop {
+            if self.stop.is_cancelled() {
+                return Err(status::shutting_down());
+            }
+            let head = *self.head.borrow_and_update();
+            if self.seq < head {
+                if let Some(records) = self.records().await? {
+                    return Ok(Event::Records(records));
+                }
+                // Nothing of that is shown; a watcher that sees little is told of life meanwhile.
+                if self.last_sent.elapsed() < self.heartbeat {
+                    continue;
+                }
+            }
+            if !self.said_caught_up && self.seq >= self.caught_up_at {
+                self.said_caught_up = true;
+                return Ok(Event::CaughtUp(CaughtUp { ready: true }));
+            }
+            let until = self.last_sent + self.heartbeat;
+            tokio::select! {
+                // The ledger outlives every watch: should it not, the watch ends by its stop.
+                _ = self.head.changed() => {}
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep_until(until) => return Ok(Event::Heartbeat(self.sign_of_life())),
+            }
+        }
+    }
+
+    /// The next records that are shown, as many as fit one message.
+    async fn records(&mut self) -> Result<Option<Records>, Status> {
+        let Chunk { records, through } = self
+            .ledger
+            .read_after(self.seq, limits::WATCH_BATCH_RECORDS_MAX)
+            .await
+            .map_err(|error| status::of_journal(&error))?;
+        let mut revocations = Vec::new();
+        let mut bytes = 0;
+        let mut seq = through;
+        for (at, record) in &records {
+            if self.filter.shows(record) {
+                let shown = outward::revocation(record);
+                bytes += prost::Message::encoded_len(&shown);
+                if bytes > limits::WATCH_BATCH_BYTES_MAX && !revocations.is_empty() {
+                    break;
+                }
+                revocations.push(shown);
+            }
+            seq = *at;
+        }
+        // Cut short by its size, a message ends with its last record.
+        let is_whole = records.last().is_none_or(|(last, _)| *last == seq);
+        self.seq = if is_whole { through } else { seq };
+        self.watching.at(self.seq);
+        Ok((!revocations.is_empty()).then_some(Records { revocations }))
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            node_id: format!("{:016x}", self.ledger.node()),
+            boot: format!("{:016x}", self.ledger.boot().0),
+            watch_id: self.watching.id(),
+            mode: self.mode.into(),
+            settings_digest: self.ledger.semantics().digest().to_vec(),
+        }
+    }
+
+    fn sign_of_life(&self) -> Heartbeat {
+        Heartbeat {
+            server_time: outward::time(self.ledger.wall()),
+            head: *self.head.borrow(),
+            staleness: Some(prost_types::Duration::default()),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Revoke, RevokeUser, Restore.
+
+use tonic::Status;
+
+use crate::{
+    ledger::{Ledger, Named, Receipt, Restore, Revoke, WriteError},
+    proto::v1,
+};
+
+use super::{
+    inward, outward,
+    status::{self, BadField},
+};
+
+/// Revokes targets.
+pub(super) async fn revoke(
+    ledger: &Ledger,
+    actor: &str,
+    request: v1::RevokeRequest,
+) -> Result<v1::RevokeResponse, Status> {
+    let audit = Audit::of("Revoke", actor, &request.request_id, request.targets.len());
+    let order = parse_revoke(ledger, actor, request);
+    let receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
+    Ok(v1::RevokeResponse {
+        receipts: receipts.into_iter().map(outward::receipt).collect(),
+    })
+}
+
+/// Revokes one user.
+pub(super) async fn revoke_user(
+    ledger: &Ledger,
+    actor: &str,
+    request: v1::RevokeUserRequest,
+) -> Result<v1::RevokeUserResponse, Status> {
+    let audit = Audit::of("RevokeUser", actor, &request.request_id, 1);
+    let user = v1::target::Kind::User(v1::UserTarget {
+        iss: request.iss,
+        sub: request.sub,
+    });
+    let order = parse_revoke(
+        ledger,
+        actor,
+        v1::RevokeRequest {
+            targets: vec![v1::Target { kind: Some(user) }],
+            rules: request.rules,
+            expires_at: request.expires_at,
+            reason: request.reason,
+            comment: request.comment,
+            request_id: request.request_id,
+            validate_only: request.validate_only,
+        },
+    );
+    // The caller of this rpc knows no targets: its own fields are named.
+    let order = order.map_err(|bad| BadField {
+        field: bad.field.replace("targets[0].user.", ""),
+        ..bad
+    });
+    let mut receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
+    Ok(v1::RevokeUserResponse {
+        receipt: receipts.pop().map(outward::receipt),
+    })
+}
+
+/// Lifts rules of targets.
+pub(super) async fn restore(
+    ledger: &Ledger,
+    actor: &str,
+    request: v1::RestoreRequest,
+) -> Result<v1::RestoreResponse, Status> {
+    let audit = Audit::of("Restore", actor, &request.request_id, request.targets.len());
+    let order = parse_restore(ledger, actor, request);
+    let receipts = carry_out(audit, order, async |order| ledger.restore(order).await).await?;
+    Ok(v1::RestoreResponse {
+        receipts: receipts.into_iter().map(outward::receipt).collect(),
+    })
+}
+
+fn parse_revoke(
+    ledger: &Ledger,
+    actor: &str,
+    mut request: v1::RevokeRequest,
+) -> Result<Revoke, BadField> {
+    let reason = inward::reason(request.reason, "reason")?;
+    let expires_at = inward::time(request.expires_at, "expires_at")?;
+    let validate_only = std::mem::take(&mut request.validate_only);
+    let request_id = request.request_id.clone();
+    let comment = request.comment.clone();
+    let terms = inward::terms(actor, comment, request_id, validate_only, &request)?;
+    Ok(Revoke {
+        targets: inward::targets(request.targets, ledger)?,
+        rules: inward::rules(request.rules)?,
+        expires_at,
+        reason,
+        terms,
+    })
+}
+
+fn parse_restore(
+    ledger: &Ledger,
+    actor: &str,
+    mut request: v1::RestoreRequest,
+) -> Result<Restore, BadField> {
+    let kinds = inward::rule_kinds(&request.rules)?;
+    let validate_only = std::mem::take(&mut request.validate_only);
+    let request_id = request.request_id.clone();
+    let comment = request.comment.clone();
+    let terms = inward::terms(actor, comment, request_id, validate_only, &request)?;
+    let named = inward::targets(request.targets, ledger)?;
+    Ok(Restore {
+        targets: named
+            .into_iter()
+            .map(|Named { target, .. }| target)
+            .collect(),
+        kinds,
+        terms,
+    })
+}
+
+async fn carry_out<T>(
+    audit: Audit,
+    order: Result<T, BadField>,
+    write: impl AsyncFnOnce(T) -> Result<Vec<Receipt>, WriteError>,
+) -> Result<Vec<Receipt>, Status> {
+    let done = match order {
+        Ok(order) => write(order).await.map_err(status::of_write),
+        Err(bad) => Err(bad.into()),
+    };
+    audit.line(done.as_ref().err());
+    done
+}
+
+/// One line for every write: who asked for what, and what came of it; never a token.
+struct Audit {
+    rpc: &'static str,
+    actor: String,
+    request_id: String,
+    targets: usize,
+}
+
+impl Audit {
+    fn of(rpc: &'static str, actor: &str, request_id: &str, targets: usize) -> Self {
+        let shown = request_id.get(..64).unwrap_or(request_id);
+        Self {
+            rpc,
+            actor: actor.to_owned(),
+            request_id: shown.to_owned(),
+            targets,
+        }
+    }
+
+    fn line(&self, refused: Option<&Status>) {
+        let outcome = refused.map_or("done".to_owned(), |status| format!("{:?}", status.code()));
+        tracing::info!(
+            target: "rescind::audit",
+            rpc = self.rpc,
+            actor = %self.actor,
+            request_id = %self.request_id,
+            targets = self.targets,
+            outcome,
+            "write"
+        );
+    }
+}
