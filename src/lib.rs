@@ -1,6 +1,9 @@
 //! Rescind calls JSON Web Tokens back before they expire.
 
+mod atomic_file;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod decision;
 pub mod index;
 pub mod journal;

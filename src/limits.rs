@@ -95,8 +95,16 @@ pub const LIFETIME_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 pub const FORGET_GRACE_DEFAULT: Duration = Duration::from_secs(600);
 /// `sweep_interval` when none is configured.
 pub const SWEEP_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+/// The shortest `sweep_interval`: each sweep takes a turn of the journal from the writes.
+pub const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// The longest `sweep_interval`: what is forgotten late fills memory and the quota.
+pub const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 /// `sweep_settle` when none is configured.
 pub const SWEEP_SETTLE_DEFAULT: Duration = Duration::from_secs(600);
+/// The longest `sweep_settle`: a node that restarts daily must still get to forget.
+pub const SWEEP_SETTLE_MAX: Duration = Duration::from_secs(6 * 3_600);
+/// The greatest `max_live`: at about 100 bytes each, far beyond any machine's memory.
+pub const LIVE_MAX: u64 = 100_000_000_000;
 /// `max_live` when none is configured.
 pub const LIVE_DEFAULT: u64 = 10_000_000;
 /// The part of `max_live` kept free for keys, issuers, clients, claims and `all` on users: 1/10.

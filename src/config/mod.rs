@@ -1,0 +1,249 @@
+//! What `rescind serve` is to do: flags over `RESCIND_*` variables over a TOML file over defaults.
+//!
+//! A [`Config`] that exists is valid: names are resolved, bounds hold, and settings agree with
+//! each other. This is also the only module that reads the environment.
+
+mod env;
+mod error;
+mod flags;
+mod layers;
+mod listen;
+mod schema;
+mod semantics;
+mod show;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{limits, model::Semantics};
+
+pub use env::Environment;
+pub use error::ConfigError;
+pub use flags::ServeFlags;
+pub use listen::Listen;
+
+use layers::Layer;
+use value::Table;
+
+/// Everything that `serve` needs to know.
+///
+/// The default listens on `127.0.0.1:50551` and keeps nothing on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where to serve the API; never empty.
+    pub listen: Vec<Listen>,
+    /// Where the journal is kept.
+    pub storage: Storage,
+    /// Where to write the addresses really bound, as JSON.
+    pub address_file: Option<PathBuf>,
+    /// Whether listening beyond this machine without TLS was asked for.
+    pub insecure: bool,
+    /// How often to look for what may be forgotten.
+    pub sweep_interval: Duration,
+    /// How long after a start nothing is forgotten.
+    pub sweep_settle: Duration,
+    /// Records to hold at most.
+    pub max_live: u64,
+    /// Whether to start although the meaning of live records has changed.
+    pub accept_changed_meaning: bool,
+    /// How to write logs.
+    pub log_format: LogFormat,
+    /// What to log: a valid filter of `tracing_subscriber::EnvFilter`.
+    pub log_filter: String,
+    /// What tokens and revocations mean.
+    pub semantics: Semantics,
+}
+
+/// Where the journal is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory: it ends with the process.
+    #[default]
+    Ephemeral,
+    /// In this directory.
+    Directory(PathBuf),
+}
+
+/// How to write logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Console on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Console,
+    /// For machines.
+    Json,
+}
+
+const LOG_FORMATS: [(&str, LogFormat); 3] = [
+    ("auto", LogFormat::Auto),
+    ("console", LogFormat::Console),
+    ("json", LogFormat::Json),
+];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listen::default()],
+            storage: Storage::default(),
+            address_file: None,
+            insecure: false,
+            sweep_interval: limits::SWEEP_INTERVAL_DEFAULT,
+            sweep_settle: limits::SWEEP_SETTLE_DEFAULT,
+            max_live: limits::LIVE_DEFAULT,
+            accept_changed_meaning: false,
+            log_format: LogFormat::default(),
+            log_filter: "info".to_owned(),
+            semantics: Semantics::default(),
+        }
+    }
+}
+
+/// A configuration, and how it came about.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What to do.
+    pub config: Config,
+    /// What the operator should know; to be logged at start.
+    pub warnings: Vec<String>,
+    /// Which flag, variable or file each setting came from, by its name; what is not here is a
+    /// default.
+    sources: BTreeMap<String, String>,
+}
+
+/// Reads all layers. The file is the one of `--config`, else of `RESCIND_CONFIG`, else none.
+///
+/// # Errors
+/// The first thing that is wrong, in one line that says where it stands and what to do.
+pub fn load(flags: &ServeFlags, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let file = flags
+        .config
+        .as_deref()
+        .or_else(|| environment.get("RESCIND_CONFIG").map(Path::new));
+    let file = match file {
+        Some(path) => Layer::of_file(path)?,
+        None => Layer::default(),
+    };
+    let (variables, mut warnings) = Layer::of_environment(environment)?;
+    let merged = Layer::merge([file, variables, flags.layer()])?;
+    let top = Table::new(&merged, String::new());
+
+    let mut sources = BTreeMap::new();
+    show::note_sources(&top, &mut sources);
+    let storage = storage(&top, environment, &mut sources, &mut warnings)?;
+    let mut config = Config {
+        storage,
+        accept_changed_meaning: flags.accept_changed_meaning,
+        semantics: semantics::read(&top)?,
+        ..Config::default()
+    };
+    read_node_settings(&top, &mut config)?;
+    Ok(Loaded {
+        config,
+        warnings,
+        sources,
+    })
+}
+
+/// The settings of the node itself.
+fn read_node_settings(top: &Table<'_>, config: &mut Config) -> Result<(), ConfigError> {
+    if let Some(setting) = top.get("insecure") {
+        config.insecure = setting.boolean()?;
+    }
+    if let Some(setting) = top.get("listen") {
+        config.listen = listeners(&setting, config.insecure)?;
+    }
+    if let Some(setting) = top.get("address_file") {
+        config.address_file = Some(setting.path()?);
+    }
+    if let Some(setting) = top.get("sweep_interval") {
+        config.sweep_interval =
+            setting.duration(limits::SWEEP_INTERVAL_MIN, limits::SWEEP_INTERVAL_MAX)?;
+    }
+    if let Some(setting) = top.get("sweep_settle") {
+        config.sweep_settle = setting.duration(Duration::ZERO, limits::SWEEP_SETTLE_MAX)?;
+    }
+    if let Some(setting) = top.get("max_live") {
+        config.max_live = setting.count(limits::LIVE_RESERVE_DIVISOR, limits::LIVE_MAX)?;
+    }
+    if let Some(setting) = top.get("log_format") {
+        config.log_format = setting.word(&LOG_FORMATS)?;
+    }
+    if let Some(setting) = top.get("log_filter") {
+        let filter = setting.text("a level such as info")?;
+        tracing_subscriber::EnvFilter::builder()
+            .parse(filter)
+            .map_err(|error| {
+                setting.wrong(
+                    format!("{filter:?} is not a filter ({error})"),
+                    "give error, warn, info, debug or trace, or a list such as info,rescind=debug",
+                )
+            })?;
+        filter.clone_into(&mut config.log_filter);
+    }
+    Ok(())
+}
+
+fn listeners(setting: &value::Setting<'_>, insecure: bool) -> Result<Vec<Listen>, ConfigError> {
+    let mut listeners = Vec::new();
+    for element in setting.list()? {
+        let listen = Listen::read(&element)?;
+        if !listen.is_local() && !insecure {
+            return Err(element.wrong(
+                format!(
+                    "{listen} can be reached from other machines, where anybody could revoke and \
+                     restore, and Rescind cannot yet ask for TLS and a policy"
+                ),
+                "listen on 127.0.0.1, [::1] or unix:PATH, or, where the network itself keeps \
+                 others out, add --insecure",
+            ));
+        }
+        let picks_its_own = matches!(&listen, Listen::Tcp(address) if address.port() == 0);
+        if listeners.contains(&listen) && !picks_its_own {
+            return Err(element.wrong(format!("{listen} stands there twice"), "take one out"));
+        }
+        listeners.push(listen);
+    }
+    if listeners.is_empty() {
+        return Err(setting.wrong(
+            "the list is empty",
+            "give at least one address, or leave the setting out",
+        ));
+    }
+    Ok(listeners)
+}
+
+fn storage(
+    top: &Table<'_>,
+    environment: &Environment,
+    sources: &mut BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
+) -> Result<Storage, ConfigError> {
+    let ephemeral = match top.get("ephemeral") {
+        Some(setting) => setting.boolean()?,
+        None => false,
+    };
+    let given = top.get("data_dir");
+    if ephemeral {
+        if let Some(setting) = given {
+            warnings.push(format!(
+                "data_dir (from {}) is not used: ephemeral keeps nothing on disk",
+                setting.origin()
+            ));
+        }
+        return Ok(Storage::Ephemeral);
+    }
+    if let Some(setting) = given {
+        return setting.path().map(Storage::Directory);
+    }
+    let (path, source) = environment.default_data_dir();
+    sources.insert("data_dir".to_owned(), source.to_owned());
+    Ok(Storage::Directory(path))
+}

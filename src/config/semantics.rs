@@ -1,0 +1,222 @@
+//! The settings that give tokens and revocations their meaning, for all issuers and for each.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use crate::{
+    limits,
+    model::{ClaimNames, IssuerSettings, MissingKid, Semantics},
+};
+
+use super::{
+    ConfigError, schema,
+    value::{Setting, Table, duration_text},
+};
+
+/// Claims that are read under their own name only: their meaning is not the operator's to choose,
+/// and each is covered by a target or a rule of its own.
+const FIXED_CLAIMS: [&str; 4] = ["iss", "exp", "nbf", "iat"];
+
+/// Everything of `top` that is about meaning.
+pub(super) fn read(top: &Table<'_>) -> Result<Semantics, ConfigError> {
+    let default_issuer = top
+        .get("default_issuer")
+        .map(|setting| setting.identifier("an issuer exactly as in `iss`"))
+        .transpose()?;
+    let defaults = issuer_settings(top, &IssuerSettings::default())?;
+    let issuers = match top.get("issuers") {
+        Some(setting) => issuers(&setting, &defaults)?,
+        None => HashMap::new(),
+    };
+    Ok(Semantics {
+        default_issuer,
+        defaults,
+        issuers,
+    })
+}
+
+fn issuers(
+    setting: &Setting<'_>,
+    defaults: &IssuerSettings,
+) -> Result<HashMap<String, IssuerSettings>, ConfigError> {
+    let entries = setting.list()?;
+    if entries.len() > limits::ISSUERS_CONFIGURED_MAX {
+        return Err(setting.wrong(
+            format!("there are {} of them", entries.len()),
+            format!("configure at most {}", limits::ISSUERS_CONFIGURED_MAX),
+        ));
+    }
+    let mut issuers = HashMap::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let values = entry.values("tables, each under [[issuers]]")?;
+        let table = Table::new(values, format!("{}.", schema::issuer_name(place, values)));
+        let iss = table
+            .get("iss")
+            .ok_or_else(|| {
+                entry.wrong(
+                    "it has no iss",
+                    "say which issuer this is about, exactly as in its tokens",
+                )
+            })?
+            .identifier("the issuer exactly as in `iss`")?;
+        let settings = issuer_settings(&table, defaults)?;
+        if issuers.insert(iss.clone(), settings).is_some() {
+            return Err(entry.wrong(
+                format!("{iss:?} stands there twice"),
+                "say everything about an issuer in one [[issuers]] entry",
+            ));
+        }
+    }
+    Ok(issuers)
+}
+
+/// The settings in `table`, and where it is silent those of `base`.
+fn issuer_settings(
+    table: &Table<'_>,
+    base: &IssuerSettings,
+) -> Result<IssuerSettings, ConfigError> {
+    let mut settings = base.clone();
+    if let Some(setting) = table.get("leeway") {
+        settings.leeway = setting.duration(Duration::ZERO, limits::LEEWAY_MAX)?;
+    }
+    if let Some(setting) = table.get("max_token_lifetime") {
+        settings.max_token_lifetime = setting.lifetime()?;
+    }
+    if let Some(setting) = table.get("max_session_lifetime") {
+        settings.max_session_lifetime = setting.lifetime()?;
+    }
+    if let Some(setting) = table.get("forget_grace") {
+        settings.forget_grace = setting.duration(Duration::ZERO, limits::LIFETIME_MAX)?;
+    }
+    if let Some(setting) = table.get("clock_skew") {
+        settings.clock_skew = Some(setting.duration(Duration::ZERO, limits::LEEWAY_MAX)?);
+    }
+    if let Some(setting) = table.get("missing_kid") {
+        settings.missing_kid =
+            setting.word(&[("deny", MissingKid::Deny), ("pass", MissingKid::Pass)])?;
+    }
+    if let Some(setting) = table.get("claims") {
+        claim_names(&setting, &mut settings.claims)?;
+    }
+    if let Some(setting) = table.get("revocable_claims") {
+        settings.revocable_claims = revocable_claims(&setting)?;
+    }
+    agree(table, &settings)?;
+    Ok(settings)
+}
+
+/// Bounds between settings. The error stands at the one that this table gives: the others may be
+/// inherited and fine where they stand.
+fn agree(table: &Table<'_>, settings: &IssuerSettings) -> Result<(), ConfigError> {
+    let given = |keys: [&str; 2]| keys.into_iter().find_map(|key| table.get(key));
+    let text = duration_text;
+    if settings.forget_grace < 2 * settings.leeway
+        && let Some(setting) = given(["forget_grace", "leeway"])
+    {
+        return Err(setting.wrong(
+            format!(
+                "forget_grace ({}) is less than twice the leeway ({}), so that a revocation could \
+                 be forgotten while its token still passes",
+                text(settings.forget_grace),
+                text(settings.leeway)
+            ),
+            format!("give forget_grace at least {}", text(2 * settings.leeway)),
+        ));
+    }
+    if let Some(skew) = settings.clock_skew
+        && skew > settings.leeway
+        && let Some(setting) = given(["clock_skew", "leeway"])
+    {
+        return Err(setting.wrong(
+            format!(
+                "clock_skew ({}) is greater than the leeway ({}), and tokens from further in the \
+                 future are INVALID anyway",
+                text(skew),
+                text(settings.leeway)
+            ),
+            "lower clock_skew or raise leeway",
+        ));
+    }
+    for name in &settings.revocable_claims {
+        if let Some((claim, _)) = named(&settings.claims).find(|(_, used)| used == name)
+            && let Some(setting) = given(["revocable_claims", "claims"])
+        {
+            return Err(setting.wrong(
+                format!("{name:?} is already read as {claim}"),
+                format!("take {name:?} out of revocable_claims: {claim} has a target of its own"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn claim_names(setting: &Setting<'_>, names: &mut ClaimNames) -> Result<(), ConfigError> {
+    let table = Table::new(
+        setting.values("names of claims, such as { sub = \"userId\" }")?,
+        format!("{}.", setting.name),
+    );
+    for (claim, name) in table.iter() {
+        let slot = match claim {
+            "jti" => &mut names.jti,
+            "sub" => &mut names.sub,
+            "sid" => &mut names.sid,
+            "client_id" => &mut names.client_id,
+            "auth_time" => &mut names.auth_time,
+            "version" => &mut names.version,
+            _ => {
+                return Err(name.wrong(
+                    format!("{claim:?} is not a claim that can be renamed"),
+                    format!("rename one of {}", schema::CLAIMS.join(", ")),
+                ));
+            }
+        };
+        let text = name.identifier("the claim's name in the tokens")?;
+        if FIXED_CLAIMS.contains(&text.as_str()) {
+            return Err(name.wrong(
+                format!("{text:?} already has a meaning in every token (RFC 7519)"),
+                "give the name of another claim",
+            ));
+        }
+        *slot = text;
+    }
+    Ok(())
+}
+
+fn revocable_claims(setting: &Setting<'_>) -> Result<Vec<String>, ConfigError> {
+    let mut seen = HashSet::new();
+    let mut names = Vec::new();
+    for element in setting.list()? {
+        let name = element.identifier("a claim's name")?;
+        if FIXED_CLAIMS.contains(&name.as_str()) {
+            return Err(element.wrong(
+                format!("{name:?} cannot be revoked by as a claim"),
+                "take it out: issuers have a target, and times have rules",
+            ));
+        }
+        if seen.insert(name.clone()) {
+            names.push(name);
+        }
+    }
+    if names.len() > limits::OTHER_CLAIMS_MAX {
+        return Err(setting.wrong(
+            format!("there are {} names", names.len()),
+            format!("give at most {}", limits::OTHER_CLAIMS_MAX),
+        ));
+    }
+    Ok(names)
+}
+
+/// Each claim that can be renamed, and its name.
+pub(super) fn named(names: &ClaimNames) -> impl Iterator<Item = (&'static str, &str)> {
+    [
+        ("jti", names.jti.as_str()),
+        ("sub", &names.sub),
+        ("sid", &names.sid),
+        ("client_id", &names.client_id),
+        ("auth_time", &names.auth_time),
+        ("version", &names.version),
+    ]
+    .into_iter()
+}
