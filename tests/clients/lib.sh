@@ -7,7 +7,10 @@ repo_dir="$(cd "$clients_dir/../.." && pwd)"
 proto_dir="$repo_dir/proto"
 proto_file="rescind/v1/revocation.proto"
 # Everything that is downloaded or generated goes here; git ignores it.
-build_root="${RESCIND_CLIENTS_TARGET:-$repo_dir/target/clients}"
+build_root="$repo_dir/target/clients"
+
+# grpc-js and grpcio would send calls to this machine through a proxy of the environment.
+export no_proxy="127.0.0.1,localhost${no_proxy:+,$no_proxy}"
 
 fail() {
   printf '%s: %s\n' "$(basename "$(dirname "$0")")/$(basename "$0")" "$*" >&2
