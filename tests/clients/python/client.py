@@ -212,7 +212,7 @@ class Scenario:
         )
         mode, seen, cursor = read_until_caught_up(watch)
         watch.cancel()
-        expect(mode == pb.WATCH_MODE_BEGINNING, f"the first watch says BEGINNING; got {mode}")
+        expect(mode == pb.WATCH_MODE_BEGINNING, f"the first watch says BEGINNING; got {pb.WatchMode.Name(mode)}")
         expect(len(cursor) > 0, "the watch gives a cursor")
         missing = self.revoked - seen
         expect(not missing, f"the watch shows everything revoked here; missing {missing}")
@@ -224,7 +224,7 @@ class Scenario:
             timeout=WATCH_TIMEOUT_S,
         )
         mode, resumed, _ = read_until_caught_up(watch)
-        expect(mode == pb.WATCH_MODE_RESUMED, f"the second watch says RESUMED; got {mode}")
+        expect(mode == pb.WATCH_MODE_RESUMED, f"the second watch says RESUMED; got {pb.WatchMode.Name(mode)}")
         expect(meanwhile in resumed, f"the resumed watch shows what is new; got {resumed}")
         again = before & resumed
         expect(not again, f"the resumed watch repeats nothing; got again {again}")
@@ -258,9 +258,9 @@ class Scenario:
             pb.CheckRequest(claims=pb.Claims(**restored["claims"])),
         ]
         answer = self.stub.CheckBatch(pb.CheckBatchRequest(checks=checks), timeout=RPC_TIMEOUT_S)
-        verdicts = [result.verdict for result in answer.results]
+        verdicts = [pb.Verdict.Name(result.verdict) for result in answer.results]
         expect(
-            verdicts == [pb.VERDICT_REVOKED, pb.VERDICT_ACTIVE],
+            verdicts == ["VERDICT_REVOKED", "VERDICT_ACTIVE"],
             f"a batch of a revoked and a restored token is REVOKED, ACTIVE; got {verdicts}",
         )
 
