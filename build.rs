@@ -1,31 +1,29 @@
-//! Compiles `proto/` with protox, so that no protoc is needed on the machine.
+//! Compiles the protos with protox, so that no protoc is needed on the machine.
 //!
-//! The descriptor set is written too, for gRPC reflection to serve: it needs the same bytes that the
-//! code was generated from.
+//! The descriptors of the public API are written too, for gRPC reflection to serve: it needs the
+//! same bytes that the code was generated from.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 2] = [
-    "rescind/v1/revocation.proto",
-    "rescind/journal/v1/journal.proto",
-];
-
 #[expect(
     clippy::disallowed_methods,
-    reason = "cargo tells a build script everything through the environment"
+    reason = "a build script is told where to write by its environment"
 )]
 fn main() -> Result<(), Box<dyn Error>> {
-    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=src/journal/proto");
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+
+    let public = protox::compile(["rescind/v1/revocation.proto"], ["proto"])?;
     fs::write(
         out_dir.join("rescind_descriptor.bin"),
-        descriptors.encode_to_vec(),
+        public.encode_to_vec(),
     )?;
-    tonic_prost_build::configure()
-        .compile_well_known_types(false)
-        .compile_fds(descriptors)?;
-    println!("cargo::rerun-if-changed=proto");
+    tonic_prost_build::configure().compile_fds(public)?;
+
+    let journal = protox::compile(["rescind/journal/v1/journal.proto"], ["src/journal/proto"])?;
+    tonic_prost_build::configure().compile_fds(journal)?;
     Ok(())
 }

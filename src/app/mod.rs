@@ -165,6 +165,8 @@ fn routes(ledger: &Ledger, stop: &CancellationToken) -> anyhow::Result<Routes> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that tools can show what an error carries.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(Routes::new(Service::new(ledger.clone(), stop.clone()))
         .add_service(reflection().build_v1().context("reflection v1")?)

@@ -24,7 +24,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	pb "rescind.dev/gen/rescind/v1"
+	pb "rescind/gen/rescind/v1"
 )
 
 const (

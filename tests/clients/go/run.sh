@@ -15,7 +15,7 @@ if ! is_fresh "$build" "$id"; then
   rm -rf "$build/gen"
   mkdir -p "$build/gen" "$build/bin"
   # go.mod's `replace` needs a module there, even before there is code in it.
-  printf 'module rescind.dev/gen\n\ngo 1.26.0\n' >"$build/gen/go.mod"
+  printf 'module rescind/gen\n\ngo 1.26.0\n' >"$build/gen/go.mod"
   (cd "$here" && go build -buildvcs=false -o "$build/bin/" tool)
   (cd "$repo_dir" && PATH="$build/bin:$PATH" "$build/buf/bin/buf" generate \
     --template "$here/buf.gen.yaml" --output "$build/gen" --path "proto/$proto_file")
