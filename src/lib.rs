@@ -14,3 +14,4 @@ pub mod model;
 pub mod proto;
 pub mod server;
 pub mod token;
+pub mod verification;
