@@ -4,16 +4,13 @@ use std::path::PathBuf;
 
 use crate::{
     atomic_file,
-    config::{ServeFlags, Storage, load},
+    config::{ACCEPT_CLOCK_FILE, ServeFlags, Storage, load},
 };
 
 use super::{
     Context,
     failure::{self, Failure},
 };
-
-/// The file in the data directory that says so. The sidecar takes it away when it has acted on it.
-pub(crate) const ACCEPT_CLOCK_FILE: &str = "accept-clock";
 
 /// Accepts the machine's clock after a jump, so that the sweeper forgets again
 ///

@@ -110,7 +110,7 @@ impl Shown {
         let header = [("alg", &self.alg), ("kid", &self.kid), ("typ", &self.typ)];
         let header = header.into_iter().filter_map(|(name, value)| {
             let value = value.as_deref()?;
-            Some(vec![name.to_owned(), clean(value), "header".to_owned()])
+            Some(vec![format!("header {name}"), clean(value)])
         });
         let claims = self
             .claims

@@ -1,3 +1,5 @@
+mod served;
+
 use super::*;
 
 fn parse(line: &[&str]) -> Result<Cli, clap::Error> {
