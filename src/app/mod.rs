@@ -1,0 +1,247 @@
+//! Composes a node, runs it, and drains it.
+//!
+//! Bind first, run second: the addresses are taken and known, and everything that can be wrong at
+//! a start has been told, before the first task runs.
+
+mod accept_file;
+mod drain;
+mod listen;
+mod logging;
+mod tasks;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Config, Loaded, Storage},
+    journal::{self, Journal},
+    ledger::{Ledger, Options, WriterThread},
+    proto,
+    server::{self, Service},
+};
+
+pub use listen::Bound as BoundAddress;
+use listen::Listener;
+use tasks::Tasks;
+
+/// Runs `rescind serve` until a signal ends it.
+pub fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    logging::init(loaded.config.log_format, &loaded.config.log_filter)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let app = App::bind(loaded.config, Arc::new(SystemClock)).await?;
+        let stop = CancellationToken::new();
+        let signals = drain::Signals::listen()?;
+        let drained = app.run(stop.clone());
+        drain::until_done(drained, stop, signals).await
+    })
+}
+
+/// A node that has its addresses and its journal, and answers nobody yet.
+#[derive(Debug)]
+pub struct App {
+    listeners: Vec<Listener>,
+    addresses: Vec<BoundAddress>,
+    ledger: Ledger,
+    writer: WriterThread,
+    sweep_interval: Duration,
+    data_dir: Option<PathBuf>,
+}
+
+impl App {
+    /// Takes the addresses and replays the journal.
+    pub async fn bind(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let listeners = listen::bind_all(&config.listen).await?;
+        let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
+        let data_dir = match &config.storage {
+            Storage::Ephemeral => None,
+            Storage::Directory(path) => Some(path.clone()),
+        };
+        let (ledger, writer) = tokio::task::spawn_blocking(move || open(&config, clock))
+            .await
+            .context("the journal's replay was cut short")??;
+        let (ledger, writer, address_file, sweep_interval) = (ledger, writer.0, writer.1, writer.2);
+        if let Some(path) = &address_file {
+            listen::write_addresses(path, &addresses)?;
+        }
+        Ok(Self {
+            listeners,
+            addresses,
+            ledger,
+            writer,
+            sweep_interval,
+            data_dir,
+        })
+    }
+
+    /// The addresses really bound.
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.addresses
+    }
+
+    /// The ledger, for tests that drive the sweeper by hand.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Serves until `stop`, then drains: streams end, calls under way finish, what was acknowledged
+    /// is on disk already.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        set_ready(&reporter, false).await;
+        let routes = routes(&self.ledger, &stop, health)?;
+        let mut tasks = Tasks::new(stop.clone());
+        for listener in self.listeners {
+            tasks.spawn("listener", listener.serve(routes.clone(), stop.clone()));
+        }
+        let sweeper = sweep(
+            self.ledger.clone(),
+            self.sweep_interval,
+            self.data_dir,
+            stop.clone(),
+        );
+        tasks.spawn("sweeper", sweeper);
+        drop(routes);
+        drop(self.ledger);
+        for address in &self.addresses {
+            tracing::info!(%address, "listening");
+        }
+        set_ready(&reporter, true).await;
+        tracing::info!("ready");
+        stop.cancelled().await;
+        tracing::info!("draining");
+        set_ready(&reporter, false).await;
+        end_health_watches(reporter).await;
+        let ended = tasks.join().await;
+        let writer = self.writer;
+        tokio::task::spawn_blocking(move || writer.join())
+            .await
+            .context("the journal's writer was cut short")?;
+        tracing::info!("stopped");
+        ended
+    }
+}
+
+type Opened = (Ledger, (WriterThread, Option<PathBuf>, Duration));
+
+fn open(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Opened> {
+    let storage = match &config.storage {
+        Storage::Ephemeral => journal::Storage::Memory,
+        Storage::Directory(path) => journal::Storage::Directory(path.clone()),
+    };
+    let began = clock.steady();
+    let journal = Journal::open(&storage)?;
+    let options = Options {
+        clock: Arc::clone(&clock),
+        semantics: Arc::new(config.semantics.clone()),
+        live_max: config.max_live,
+        sweep_settle: config.sweep_settle,
+        accept_changed_meaning: config.accept_changed_meaning,
+    };
+    let (ledger, writer) = Ledger::open(journal, &options)?;
+    tracing::info!(
+        records = ledger.condition().held,
+        head = ledger.condition().head,
+        node = format!("{:016x}", ledger.node()),
+        took_ms = u64::try_from(clock.steady().saturating_sub(began).as_millis()).unwrap_or(u64::MAX),
+        "journal replayed"
+    );
+    let rest = (
+        writer,
+        config.address_file.clone(),
+        config.sweep_interval,
+    );
+    Ok((ledger, rest))
+}
+
+fn routes(
+    ledger: &Ledger,
+    stop: &CancellationToken,
+    health: impl tonic::codegen::Service<
+        tonic::codegen::http::Request<tonic::body::Body>,
+        Response: axum_response::IntoResponse,
+        Error = std::convert::Infallible,
+        Future: Send,
+    > + tonic::server::NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static,
+) -> anyhow::Result<Routes> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(Service::new(ledger.clone(), stop.clone()))
+        .add_service(health)
+        .add_service(reflection().build_v1().context("reflection v1")?)
+        .add_service(reflection().build_v1alpha().context("reflection v1alpha")?))
+}
+
+async fn set_ready(reporter: &HealthReporter, ready: bool) {
+    let status = if ready {
+        tonic_health::ServingStatus::Serving
+    } else {
+        tonic_health::ServingStatus::NotServing
+    };
+    for service in ["", server::SERVICE] {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+/// A health watch ends only when its service is forgotten; until then it would hold the drain up.
+async fn end_health_watches(mut reporter: HealthReporter) {
+    for service in ["", server::SERVICE] {
+        reporter.clear_service_status(service).await;
+    }
+}
+
+/// Forgets what has run out, every now and then, in slices that let writes through.
+async fn sweep(
+    ledger: Ledger,
+    interval: Duration,
+    data_dir: Option<PathBuf>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        if let Some(data_dir) = &data_dir
+            && accept_file::take(data_dir).await
+        {
+            report(ledger.accept_clock().await.err());
+        }
+        loop {
+            match ledger.sweep().await {
+                Ok(swept) if swept.more && !stop.is_cancelled() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    report(Some(error));
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn report(error: Option<crate::ledger::WriteError>) {
+    if let Some(error) = error {
+        tracing::warn!(%error, "not swept");
+    }
+}
