@@ -1,5 +1,6 @@
 //! Rescind calls JSON Web Tokens back before they expire.
 
+pub mod app;
 mod atomic_file;
 pub mod cli;
 pub mod clock;

@@ -116,6 +116,8 @@ pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(60);
 pub const CLOCK_GAP_MAX: Duration = Duration::from_secs(86_400);
 /// How often an idle node journals the time, so that a quiet day is not taken for a gap.
 pub const CLOCK_JOURNAL_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How far from the wall clock the time may be at which a person accepted it.
+pub const CLOCK_ACCEPT_MAX: Duration = Duration::from_secs(3_600);
 /// How long an issuer's greatest lead over our clock counts.
 pub const CLOCK_LEAD_KEPT: Duration = Duration::from_secs(86_400);
 

@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use rescind::{cli, config::Environment};
+use rescind::{app, cli, config::Environment};
 
 fn main() -> ExitCode {
-    cli::run(std::env::args_os(), &Environment::snapshot(), |_loaded| {
-        anyhow::bail!("this build cannot serve yet")
-    })
+    cli::run(std::env::args_os(), &Environment::snapshot(), app::serve)
 }

@@ -95,11 +95,7 @@ impl Listener {
     }
 
     /// Serves until `stop`, then lets calls under way finish.
-    pub(super) async fn serve(
-        self,
-        routes: Routes,
-        stop: CancellationToken,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn serve(self, routes: Routes, stop: CancellationToken) -> anyhow::Result<()> {
         let router = Server::builder()
             .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)
             .http2_max_header_list_size(limits::HEADER_BYTES_MAX)
@@ -110,7 +106,9 @@ impl Listener {
         match self {
             Self::Tcp(listener, _) => {
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                router.serve_with_incoming_shutdown(incoming, stopped).await?;
+                router
+                    .serve_with_incoming_shutdown(incoming, stopped)
+                    .await?;
             }
             Self::Unix(listener, path) => {
                 let incoming = UnixListenerStream::new(listener);

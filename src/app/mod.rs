@@ -68,10 +68,11 @@ impl App {
             Storage::Ephemeral => None,
             Storage::Directory(path) => Some(path.clone()),
         };
-        let (ledger, writer) = tokio::task::spawn_blocking(move || open(&config, clock))
+        let address_file = config.address_file.clone();
+        let sweep_interval = config.sweep_interval;
+        let (ledger, writer) = tokio::task::spawn_blocking(move || open(&config, &clock))
             .await
             .context("the journal's replay was cut short")??;
-        let (ledger, writer, address_file, sweep_interval) = (ledger, writer.0, writer.1, writer.2);
         if let Some(path) = &address_file {
             listen::write_addresses(path, &addresses)?;
         }
@@ -100,7 +101,7 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (reporter, health) = tonic_health::server::health_reporter();
         set_ready(&reporter, false).await;
-        let routes = routes(&self.ledger, &stop, health)?;
+        let routes = routes(&self.ledger, &stop)?.add_service(health);
         let mut tasks = Tasks::new(stop.clone());
         for listener in self.listeners {
             tasks.spawn("listener", listener.serve(routes.clone(), stop.clone()));
@@ -133,9 +134,7 @@ impl App {
     }
 }
 
-type Opened = (Ledger, (WriterThread, Option<PathBuf>, Duration));
-
-fn open(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Opened> {
+fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Ledger, WriterThread)> {
     let storage = match &config.storage {
         Storage::Ephemeral => journal::Storage::Memory,
         Storage::Directory(path) => journal::Storage::Directory(path.clone()),
@@ -143,7 +142,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Opened> {
     let began = clock.steady();
     let journal = Journal::open(&storage)?;
     let options = Options {
-        clock: Arc::clone(&clock),
+        clock: Arc::clone(clock),
         semantics: Arc::new(config.semantics.clone()),
         live_max: config.max_live,
         sweep_settle: config.sweep_settle,
@@ -154,38 +153,20 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Opened> {
         records = ledger.condition().held,
         head = ledger.condition().head,
         node = format!("{:016x}", ledger.node()),
-        took_ms = u64::try_from(clock.steady().saturating_sub(began).as_millis()).unwrap_or(u64::MAX),
+        took_ms =
+            u64::try_from(clock.steady().saturating_sub(began).as_millis()).unwrap_or(u64::MAX),
         "journal replayed"
     );
-    let rest = (
-        writer,
-        config.address_file.clone(),
-        config.sweep_interval,
-    );
-    Ok((ledger, rest))
+    Ok((ledger, writer))
 }
 
-fn routes(
-    ledger: &Ledger,
-    stop: &CancellationToken,
-    health: impl tonic::codegen::Service<
-        tonic::codegen::http::Request<tonic::body::Body>,
-        Response: axum_response::IntoResponse,
-        Error = std::convert::Infallible,
-        Future: Send,
-    > + tonic::server::NamedService
-    + Clone
-    + Send
-    + Sync
-    + 'static,
-) -> anyhow::Result<Routes> {
+fn routes(ledger: &Ledger, stop: &CancellationToken) -> anyhow::Result<Routes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(Routes::new(Service::new(ledger.clone(), stop.clone()))
-        .add_service(health)
         .add_service(reflection().build_v1().context("reflection v1")?)
         .add_service(reflection().build_v1alpha().context("reflection v1alpha")?))
 }
@@ -223,7 +204,7 @@ async fn sweep(
             _ = ticks.tick() => {}
         }
         if let Some(data_dir) = &data_dir
-            && accept_file::take(data_dir).await
+            && accept_file::take(data_dir, ledger.wall()).await
         {
             report(ledger.accept_clock().await.err());
         }

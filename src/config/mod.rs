@@ -31,6 +31,10 @@ pub use listen::Listen;
 use layers::Layer;
 use value::Table;
 
+/// The file in the data directory by which a person accepts the time: `rescind journal
+/// accept-clock` writes it, and the sidecar takes it away when it has acted on it.
+pub const ACCEPT_CLOCK_FILE: &str = "accept-clock";
+
 /// Everything that `serve` needs to know.
 ///
 /// The default listens on `127.0.0.1:50551` and keeps nothing on disk.
