@@ -74,10 +74,6 @@ pub enum Storage {
     Directory(PathBuf),
 }
 
-/// The file in the data directory by which `rescind journal accept-clock` says that the wall clock
-/// is right: RFC 3339 and a newline. The sidecar takes it away once it has acted on it.
-pub const ACCEPT_CLOCK_FILE: &str = "accept-clock";
-
 /// How to write logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
