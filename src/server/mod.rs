@@ -26,7 +26,9 @@ use crate::{
         self,
         revocation_service_server::{RevocationService, RevocationServiceServer},
     },
+    verification::Verification,
 };
+use check::Judge;
 use watchers::Watchers;
 
 /// The service's name, as health checks know it.
@@ -35,7 +37,7 @@ pub const SERVICE: &str = "rescind.v1.RevocationService";
 /// The gRPC service.
 #[derive(Debug)]
 pub struct Service {
-    ledger: Ledger,
+    judge: Judge,
     watchers: Arc<Watchers>,
     started_at: UnixNanos,
     stop: CancellationToken,
@@ -43,10 +45,17 @@ pub struct Service {
 
 impl Service {
     /// Serves a ledger until `stop`: then every stream ends.
-    pub fn new(ledger: Ledger, stop: CancellationToken) -> RevocationServiceServer<Self> {
+    pub fn new(
+        ledger: Ledger,
+        verification: Option<Arc<Verification>>,
+        stop: CancellationToken,
+    ) -> RevocationServiceServer<Self> {
         let service = Self {
             started_at: ledger.wall(),
-            ledger,
+            judge: Judge {
+                ledger,
+                verification,
+            },
             watchers: Arc::default(),
             stop,
         };
@@ -66,7 +75,7 @@ impl RevocationService for Service {
         &self,
         request: Request<v1::CheckRequest>,
     ) -> Result<Response<v1::CheckResponse>, Status> {
-        let response = check::check(&self.ledger, request.get_ref()).await;
+        let response = check::check(&self.judge, request.get_ref()).await;
         Ok(Response::new(response))
     }
 
@@ -74,7 +83,7 @@ impl RevocationService for Service {
         &self,
         request: Request<v1::CheckBatchRequest>,
     ) -> Result<Response<v1::CheckBatchResponse>, Status> {
-        let results = check::batch(&self.ledger, &request.get_ref().checks).await?;
+        let results = check::batch(&self.judge, &request.get_ref().checks).await?;
         Ok(Response::new(v1::CheckBatchResponse { results }))
     }
 
@@ -82,15 +91,15 @@ impl RevocationService for Service {
         &self,
         request: Request<Streaming<v1::CheckStreamRequest>>,
     ) -> Result<Response<Self::CheckStreamStream>, Status> {
-        let state = (request.into_inner(), self.ledger.clone());
-        let answers = stream::try_unfold(state, |(mut questions, ledger)| async {
+        let state = (request.into_inner(), self.judge.clone());
+        let answers = stream::try_unfold(state, |(mut questions, judge)| async {
             let Some(question) = questions.message().await? else {
                 return Ok(None);
             };
-            let results = check::batch(&ledger, &question.checks).await?;
+            let results = check::batch(&judge, &question.checks).await?;
             let id = question.id;
             let answer = v1::CheckStreamResponse { id, results };
-            Ok(Some((answer, (questions, ledger))))
+            Ok(Some((answer, (questions, judge))))
         });
         let stop = self.stop.clone();
         let stopped = stream::once(async move {
@@ -111,7 +120,7 @@ impl RevocationService for Service {
         request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::revoke(&self.ledger, &actor, request.into_inner()).await?;
+        let response = write::revoke(&self.judge, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -120,7 +129,7 @@ impl RevocationService for Service {
         request: Request<v1::RevokeUserRequest>,
     ) -> Result<Response<v1::RevokeUserResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::revoke_user(&self.ledger, &actor, request.into_inner()).await?;
+        let response = write::revoke_user(&self.judge.ledger, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -129,7 +138,7 @@ impl RevocationService for Service {
         request: Request<v1::RestoreRequest>,
     ) -> Result<Response<v1::RestoreResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::restore(&self.ledger, &actor, request.into_inner()).await?;
+        let response = write::restore(&self.judge.ledger, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -137,7 +146,7 @@ impl RevocationService for Service {
         &self,
         request: Request<v1::ListRevocationsRequest>,
     ) -> Result<Response<v1::ListRevocationsResponse>, Status> {
-        let response = list::list(&self.ledger, request.into_inner()).await?;
+        let response = list::list(&self.judge.ledger, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -154,7 +163,12 @@ impl RevocationService for Service {
             .watchers
             .open(asked.watcher.clone(), actor)
             .ok_or_else(status::too_many_watchers)?;
-        let answers = watch::watch(self.ledger.clone(), asked, self.stop.clone(), watching);
+        let answers = watch::watch(
+            self.judge.ledger.clone(),
+            asked,
+            self.stop.clone(),
+            watching,
+        );
         Ok(Response::new(answers))
     }
 
@@ -163,7 +177,7 @@ impl RevocationService for Service {
         _request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let ready = !self.stop.is_cancelled();
-        let response = node::status(&self.ledger, &self.watchers, self.started_at, ready);
+        let response = node::status(&self.judge, &self.watchers, self.started_at, ready);
         Ok(Response::new(response))
     }
 }

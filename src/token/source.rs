@@ -27,7 +27,7 @@ pub enum KeySource {
     JwksFile(PathBuf),
     /// One public key in PEM.
     PublicKeyFile(PathBuf),
-    /// An HMAC secret: the file's bytes, less one line end.
+    /// An HMAC secret: the file's bytes, all of them.
     SecretFile(PathBuf),
 }
 
@@ -71,6 +71,16 @@ impl KeySource {
         }
     }
 
+    /// The URL or the file.
+    pub fn place(&self) -> String {
+        match self {
+            Self::JwksUrl { url, .. } => url.clone(),
+            Self::JwksFile(path) | Self::PublicKeyFile(path) | Self::SecretFile(path) => {
+                path.display().to_string()
+            }
+        }
+    }
+
     /// The keys in a file; none of a URL, which is fetched later.
     ///
     /// # Errors
@@ -80,10 +90,7 @@ impl KeySource {
             Self::JwksUrl { .. } => return Ok(KeySet::default()),
             Self::JwksFile(path) => (path, KeySet::from_jwks(&read(path)?, allowed, true)),
             Self::PublicKeyFile(path) => (path, KeySet::from_pem(&read(path)?, allowed)),
-            Self::SecretFile(path) => {
-                let bytes = read(path)?;
-                (path, KeySet::from_secret(without_line_end(&bytes), allowed))
-            }
+            Self::SecretFile(path) => (path, KeySet::from_secret(&read(path)?, allowed)),
         };
         let path = path.display().to_string();
         match keys {
@@ -115,10 +122,4 @@ fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
         ))));
     }
     Ok(bytes)
-}
-
-/// Editors end a file with a line end; whoever wants it in the secret writes two.
-fn without_line_end(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }

@@ -78,7 +78,7 @@ pub enum Refusal {
     /// It is not.
     Invalid(Invalid),
     /// No key of the issuer has the token's `kid`: a newer key set might.
-    UnknownKey(Arc<str>),
+    UnknownKey,
 }
 
 impl From<Invalid> for Refusal {
@@ -240,11 +240,8 @@ fn verified_by(
     let fitting = keys.keys().iter().filter(named);
     let mut candidates = fitting.filter(|key| key.may_verify(algorithm)).peekable();
     if candidates.peek().is_none() {
-        if !kid.is_empty() && !keys.keys().iter().any(|key| named(&key)) {
-            return Err(Refusal::UnknownKey(Arc::from(kid)));
-        }
-        if keys.keys().is_empty() {
-            return Err(Refusal::UnknownKey(Arc::from(kid)));
+        if !keys.keys().iter().any(|key| named(&key)) {
+            return Err(Refusal::UnknownKey);
         }
         return Err(Refusal::Invalid(Invalid::new(
             "no key of this issuer may verify the token's `alg`: its type, curve, `alg`, `use` or \
