@@ -43,6 +43,7 @@ fn semantics() -> Semantics {
             ("tenants".to_owned(), tenants),
             ("renamed".to_owned(), renamed),
         ]),
+        verifies: false,
     }
 }
 
