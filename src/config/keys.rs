@@ -14,7 +14,7 @@ use super::{
 pub(super) const SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "public_key_file", "secret_file"];
 
 /// What makes sense only beside one of them.
-const BESIDE_A_SOURCE: [&str; 4] = ["algorithms", "audiences", "types", "jwks_ca_file"];
+const BESIDE_A_SOURCE: [&str; 5] = ["algorithms", "audiences", "types", "jwks_ca_file", "kid"];
 
 /// The types of token that are accepted when none are configured: what access tokens carry (RFC
 /// 9068 section 2.1, RFC 7519 section 5.1), and no type at all.
@@ -73,6 +73,13 @@ fn issuer(iss: String, table: &Table<'_>) -> Result<Option<IssuerKeys>, ConfigEr
 
 fn source(key: &str, setting: &Setting<'_>, table: &Table<'_>) -> Result<KeySource, ConfigError> {
     let ca_file = table.get("jwks_ca_file");
+    let kid = table.get("kid");
+    if let (Some(setting), "jwks_url" | "jwks_file") = (&kid, key) {
+        return Err(setting.wrong(
+            "the keys of a key set carry their own `kid`",
+            "take it out: it is for public_key_file and secret_file",
+        ));
+    }
     if key == "jwks_url" {
         return Ok(KeySource::JwksUrl {
             url: url(setting)?,
@@ -83,10 +90,13 @@ fn source(key: &str, setting: &Setting<'_>, table: &Table<'_>) -> Result<KeySour
         return Err(setting.wrong("it is for jwks_url only", "take it out"));
     }
     let path = setting.path()?;
+    let kid = kid
+        .map(|setting| setting.identifier("the key's name exactly as in `kid`"))
+        .transpose()?;
     Ok(match key {
         "jwks_file" => KeySource::JwksFile(path),
-        "public_key_file" => KeySource::PublicKeyFile(path),
-        _ => KeySource::SecretFile(path),
+        "public_key_file" => KeySource::PublicKeyFile { path, kid },
+        _ => KeySource::SecretFile { path, kid },
     })
 }
 
@@ -140,8 +150,8 @@ fn algorithms(
         })?;
         let is_secret = algorithm.secret_bytes_min().is_some();
         let fits = match source {
-            KeySource::SecretFile(_) => is_secret,
-            KeySource::JwksUrl { .. } | KeySource::PublicKeyFile(_) => !is_secret,
+            KeySource::SecretFile { .. } => is_secret,
+            KeySource::JwksUrl { .. } | KeySource::PublicKeyFile { .. } => !is_secret,
             KeySource::JwksFile(_) => true,
         };
         if !fits {

@@ -53,6 +53,7 @@ pub(super) const ISSUER_SETTINGS: &[&str] = &[
     "jwks_file",
     "public_key_file",
     "secret_file",
+    "kid",
 ];
 
 /// The claims that may go by another name.

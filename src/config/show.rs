@@ -219,6 +219,11 @@ impl Loaded {
         {
             values.push(("jwks_ca_file", json!(ca_file.display().to_string())));
         }
+        if let KeySource::PublicKeyFile { kid: Some(kid), .. }
+        | KeySource::SecretFile { kid: Some(kid), .. } = source
+        {
+            values.push(("kid", json!(kid)));
+        }
         self.lines(within, None, values)
     }
 

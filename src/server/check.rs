@@ -5,7 +5,7 @@ use std::{cell::RefCell, sync::Arc};
 use crate::{
     ledger::Ledger,
     limits,
-    model::{Invalid, RuleKind, Verdict},
+    model::{Invalid, MissingKid, RuleKind, Verdict},
     proto::v1::{self, check_request::Credential},
     token::{self, Refusal},
     verification::Verification,
@@ -29,8 +29,11 @@ pub(super) struct Judge {
 /// Why there is no verdict yet.
 enum Stop {
     Invalid(Invalid),
-    /// A newer key set of this issuer might have the key.
-    UnknownKey(String),
+    /// A newer key set of this issuer might have the key; what to say if it has not.
+    NewerKeys {
+        iss: String,
+        otherwise: Option<Invalid>,
+    },
 }
 
 impl From<Invalid> for Stop {
@@ -121,9 +124,15 @@ impl Judge {
             };
             let mut claims = parts.claims(semantics, wanted)?;
             let verified_by = self.vouched_for(&parts, &claims)?;
-            if let Some(kid) = &verified_by {
+            if let Some(kid) = verified_by {
                 // The key that verified it counts, whatever the token says.
-                claims.kid = kid.as_ref().into();
+                claims.kid = kid.to_string().into();
+            } else if self.verification.is_some()
+                && semantics.of(&claims.iss).missing_kid == MissingKid::Deny
+            {
+                // It has no name, so whoever stole it can sign under any: a revoked key would go
+                // on under another name.
+                claims.kid = "".into();
             }
             Ok(self.ledger.judge(&claims))
         })
@@ -155,7 +164,17 @@ impl Judge {
             .verify(parts, &claims.iss, claims.exp)
             .map_err(|refusal| match refusal {
                 Refusal::Invalid(invalid) => Stop::Invalid(invalid),
-                Refusal::UnknownKey => Stop::UnknownKey(claims.iss.to_string()),
+                Refusal::UnknownKey => Stop::NewerKeys {
+                    iss: claims.iss.to_string(),
+                    otherwise: None,
+                },
+                Refusal::NoKeyFits(invalid) if verification.fetches(&claims.iss) => {
+                    Stop::NewerKeys {
+                        iss: claims.iss.to_string(),
+                        otherwise: Some(invalid),
+                    }
+                }
+                Refusal::NoKeyFits(invalid) => Stop::Invalid(invalid),
             })
     }
 
@@ -164,7 +183,7 @@ impl Judge {
         let iss = match look() {
             Ok(found) => return Ok(found),
             Err(Stop::Invalid(invalid)) => return Err(invalid),
-            Err(Stop::UnknownKey(iss)) => iss,
+            Err(Stop::NewerKeys { iss, .. }) => iss,
         };
         let fetched = match &self.verification {
             Some(verification) => verification.newer_keys(&iss).await,
@@ -172,8 +191,16 @@ impl Judge {
         };
         // Whether or not we waited: others may have had them fetched meanwhile.
         look().map_err(|stop| match (stop, fetched) {
-            (Stop::Invalid(invalid), _) | (Stop::UnknownKey(_), Err(invalid)) => invalid,
-            (Stop::UnknownKey(_), Ok(())) => Invalid::new(
+            (Stop::Invalid(invalid), _) => invalid,
+            (Stop::NewerKeys { otherwise, .. }, Err(invalid)) => otherwise.unwrap_or(invalid),
+            (
+                Stop::NewerKeys {
+                    otherwise: Some(invalid),
+                    ..
+                },
+                Ok(()),
+            ) => invalid,
+            (Stop::NewerKeys { .. }, Ok(())) => Invalid::new(
                 "no key of the token's issuer has the token's `kid`, also after fetching them anew: \
                  the token was signed with a key that the issuer does not publish",
             ),

@@ -6,7 +6,10 @@
 
 use std::{fmt, sync::Arc};
 
-use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
+    EcdsaVerificationAlgorithm, ParsedPublicKey, UnparsedPublicKey,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey,
@@ -146,6 +149,17 @@ impl KeySet {
         })
     }
 
+    /// The same keys; those without a `kid` are called `kid`.
+    #[must_use]
+    pub fn called(mut self, kid: Option<&str>) -> Self {
+        if let Some(kid) = kid {
+            for key in &mut self.keys {
+                key.kid.get_or_insert_with(|| kid.into());
+            }
+        }
+        self
+    }
+
     /// An HMAC secret, as its raw bytes.
     ///
     /// # Errors
@@ -252,18 +266,25 @@ fn material(jwk: &Jwk, may_be_secret: bool) -> Result<(&'static [Algorithm], Mat
     };
     match &jwk.algorithm {
         AlgorithmParameters::RSA(rsa) => {
-            rsa_is_strong(&decoded(&rsa.n)?)?;
+            rsa_is_strong(&decoded(&rsa.n)?, &decoded(&rsa.e)?)?;
             Ok((&Algorithm::RSA, known()?))
         }
-        AlgorithmParameters::EllipticCurve(ec) => match ec.curve {
-            EllipticCurve::P256 => Ok((&[Algorithm::Es256], known()?)),
-            EllipticCurve::P384 => Ok((&[Algorithm::Es384], known()?)),
-            EllipticCurve::P521 => {
-                let point = p521_point(&decoded(&ec.x)?, &decoded(&ec.y)?)?;
-                Ok((&[Algorithm::Es512], Material::P521(point)))
+        AlgorithmParameters::EllipticCurve(ec) => {
+            let (algorithm, len) = match ec.curve {
+                EllipticCurve::P256 => (Algorithm::Es256, 32),
+                EllipticCurve::P384 => (Algorithm::Es384, 48),
+                EllipticCurve::P521 => (Algorithm::Es512, 66),
+                _ => return Err(wrong("its curve is not one for ES256, ES384 or ES512")),
+            };
+            let (x, y) = (decoded(&ec.x)?, decoded(&ec.y)?);
+            if x.len() != len || y.len() != len {
+                return Err(wrong(format!(
+                    "its coordinates have not the {len} bytes of its curve (RFC 7518 section \
+                     6.2.1.2)"
+                )));
             }
-            _ => Err(wrong("its curve is not one for ES256, ES384 or ES512")),
-        },
+            of_point([&[4], &*x, &*y].concat(), algorithm)
+        }
         AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
             if decoded(&pair.x)?.len() != 32 {
                 return Err(wrong("its `x` has not the 32 bytes of Ed25519"));
@@ -285,8 +306,15 @@ fn decoded(text: &str) -> Result<Vec<u8>, KeyError> {
         .map_err(|_| wrong("one of its numbers is not base64url"))
 }
 
-/// NIST SP 800-131A, RFC 7518 section 3.3: 2,048 bits or more.
-fn rsa_is_strong(modulus: &[u8]) -> Result<(), KeyError> {
+/// NIST SP 800-131A, RFC 7518 section 3.3: 2,048 bits or more. With the exponent 1 everything is
+/// its own signature.
+fn rsa_is_strong(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
+    let (last, before) = exponent.split_last().unwrap_or((&0, &[]));
+    if last % 2 == 0 || (*last == 1 && before.iter().all(|byte| *byte == 0)) {
+        return Err(wrong(
+            "the RSA key's public exponent is even or 1: it protects nothing",
+        ));
+    }
     let significant = modulus.iter().skip_while(|byte| **byte == 0);
     let bits = significant.clone().count() * 8
         - significant
@@ -304,13 +332,23 @@ fn rsa_is_strong(modulus: &[u8]) -> Result<(), KeyError> {
     )))
 }
 
-/// The uncompressed point 04 ‖ x ‖ y, each of 66 bytes.
-fn p521_point(x: &[u8], y: &[u8]) -> Result<Vec<u8>, KeyError> {
-    const COORDINATE: usize = 66;
-    if x.len() != COORDINATE || y.len() != COORDINATE {
-        return Err(wrong("its coordinates have not the 66 bytes of P-521"));
-    }
-    Ok([&[4], x, y].concat())
+/// An uncompressed point 04 ‖ x ‖ y, which must lie on the algorithm's curve.
+fn of_point(
+    point: Vec<u8>,
+    algorithm: Algorithm,
+) -> Result<(&'static [Algorithm], Material), KeyError> {
+    let (possible, rule): (&[_], &EcdsaVerificationAlgorithm) = match algorithm {
+        Algorithm::Es256 => (&[Algorithm::Es256], &ECDSA_P256_SHA256_FIXED),
+        Algorithm::Es384 => (&[Algorithm::Es384], &ECDSA_P384_SHA384_FIXED),
+        _ => (&[Algorithm::Es512], &ECDSA_P521_SHA512_FIXED),
+    };
+    ParsedPublicKey::new(rule, &point)
+        .map_err(|_| wrong("its point does not lie on the curve P-256, P-384 or P-521"))?;
+    let material = match algorithm {
+        Algorithm::Es512 => Material::P521(point),
+        _ => Material::Known(DecodingKey::from_ec_der(&point)),
+    };
+    Ok((possible, material))
 }
 
-mod pem;
+pub(super) mod pem;

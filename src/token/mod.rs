@@ -21,6 +21,7 @@ mod inspect;
 mod json;
 pub mod keys;
 pub mod mint;
+pub mod sign;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -26,9 +26,19 @@ pub enum KeySource {
     /// A JWKS in a file.
     JwksFile(PathBuf),
     /// One public key in PEM.
-    PublicKeyFile(PathBuf),
+    PublicKeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the key is called.
+        kid: Option<String>,
+    },
     /// An HMAC secret: the file's bytes, all of them.
-    SecretFile(PathBuf),
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// What the secret is called.
+        kid: Option<String>,
+    },
 }
 
 /// Why keys cannot be had from their source.
@@ -66,8 +76,8 @@ impl KeySource {
         match self {
             Self::JwksUrl { .. } => "jwks_url",
             Self::JwksFile(_) => "jwks_file",
-            Self::PublicKeyFile(_) => "public_key_file",
-            Self::SecretFile(_) => "secret_file",
+            Self::PublicKeyFile { .. } => "public_key_file",
+            Self::SecretFile { .. } => "secret_file",
         }
     }
 
@@ -75,9 +85,9 @@ impl KeySource {
     pub fn place(&self) -> String {
         match self {
             Self::JwksUrl { url, .. } => url.clone(),
-            Self::JwksFile(path) | Self::PublicKeyFile(path) | Self::SecretFile(path) => {
-                path.display().to_string()
-            }
+            Self::JwksFile(path)
+            | Self::PublicKeyFile { path, .. }
+            | Self::SecretFile { path, .. } => path.display().to_string(),
         }
     }
 
@@ -89,8 +99,14 @@ impl KeySource {
         let (path, keys) = match self {
             Self::JwksUrl { .. } => return Ok(KeySet::default()),
             Self::JwksFile(path) => (path, KeySet::from_jwks(&read(path)?, allowed, true)),
-            Self::PublicKeyFile(path) => (path, KeySet::from_pem(&read(path)?, allowed)),
-            Self::SecretFile(path) => (path, KeySet::from_secret(&read(path)?, allowed)),
+            Self::PublicKeyFile { path, kid } => {
+                let keys = KeySet::from_pem(&read(path)?, allowed);
+                (path, keys.map(|keys| keys.called(kid.as_deref())))
+            }
+            Self::SecretFile { path, kid } => {
+                let keys = KeySet::from_secret(&read(path)?, allowed);
+                (path, keys.map(|keys| keys.called(kid.as_deref())))
+            }
         };
         let path = path.display().to_string();
         match keys {

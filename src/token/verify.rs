@@ -79,6 +79,9 @@ pub enum Refusal {
     Invalid(Invalid),
     /// No key of the issuer has the token's `kid`: a newer key set might.
     UnknownKey,
+    /// No key that was tried fits, and neither the token nor the keys say by a `kid` which one is
+    /// meant: a newer key set might have it.
+    NoKeyFits(Invalid),
 }
 
 impl From<Invalid> for Refusal {
@@ -112,6 +115,8 @@ impl Verifier {
     }
 
     /// Whether an issuer vouches for a token; answers with the `kid` of the key that verified it.
+    /// A key without one verifies tokens under any `kid`, so what they say there counts for
+    /// nothing: the answer is `None` then.
     ///
     /// The signature may be known from an earlier time. Nothing else is taken from there: the
     /// header and the claims are judged anew.
@@ -235,20 +240,16 @@ fn verified_by(
     keys: &KeySet,
 ) -> Result<Option<Arc<str>>, Refusal> {
     let kid = parts.header.kid.as_ref();
-    // Keys without a `kid`, such as those of a PEM, stand for any.
-    let named = |key: &&Key| kid.is_empty() || key.kid().is_none_or(|of| **of == *kid);
-    let fitting = keys.keys().iter().filter(named);
-    let mut candidates = fitting.filter(|key| key.may_verify(algorithm)).peekable();
-    if candidates.peek().is_none() {
-        if !keys.keys().iter().any(|key| named(&key)) {
-            return Err(Refusal::UnknownKey);
-        }
-        return Err(Refusal::Invalid(Invalid::new(
-            "no key of this issuer may verify the token's `alg`: its type, curve, `alg`, `use` or \
-             `key_ops` says otherwise",
-        )));
-    }
-    for key in candidates.take(limits::KEYS_TRIED_MAX) {
+    let is_meant = |key: &&Key| !kid.is_empty() && key.kid().is_some_and(|of| **of == *kid);
+    // Keys without a `kid`, such as that of a PEM, stand for any; a token without one means any.
+    let may_be_meant = |key: &&Key| kid.is_empty() || key.kid().is_none();
+    let all = || keys.keys().iter();
+    let named = all().filter(is_meant).chain(all().filter(may_be_meant));
+    let candidates: Vec<&Key> = named
+        .clone()
+        .filter(|key| key.may_verify(algorithm))
+        .collect();
+    for key in candidates.iter().take(limits::KEYS_TRIED_MAX) {
         let fits = key.verifies(
             algorithm,
             parts.signing_input,
@@ -256,12 +257,38 @@ fn verified_by(
             parts.signature_text,
         );
         if fits {
-            let own = key.kid().cloned();
-            return Ok(own.or_else(|| (!kid.is_empty()).then(|| Arc::from(kid))));
+            return Ok(key.kid().cloned());
         }
     }
-    Err(Refusal::Invalid(Invalid::new(
-        "the signature does not fit: the token was changed, or signed with another key than the \
-         one it names",
-    )))
+    if named.clone().next().is_none() {
+        return Err(Refusal::UnknownKey);
+    }
+    let invalid = no_key_fits(candidates.len(), kid.is_empty());
+    // A key of the very name is the one that is meant, whatever a newer set holds.
+    if all().any(|key| is_meant(&key)) {
+        return Err(Refusal::Invalid(invalid));
+    }
+    Err(Refusal::NoKeyFits(invalid))
+}
+
+fn no_key_fits(candidates: usize, names_none: bool) -> Invalid {
+    match candidates {
+        0 => Invalid::new(
+            "no key of this issuer may verify the token's `alg`: its type, curve, `alg`, `use` or \
+             `key_ops` says otherwise",
+        ),
+        many if many > limits::KEYS_TRIED_MAX => Invalid::new(format!(
+            "the signature fits none of the {} keys that were tried, of {many} that it may be by: \
+             have the issuer set `kid` in its tokens and keys",
+            limits::KEYS_TRIED_MAX
+        )),
+        _ if names_none => Invalid::new(
+            "the signature does not fit: the token was changed, or signed with a key that is not \
+             among the issuer's",
+        ),
+        _ => Invalid::new(
+            "the signature does not fit: the token was changed, or signed with another key than the \
+             one it names",
+        ),
+    }
 }

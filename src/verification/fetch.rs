@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Certificate, Client, Response, header, redirect};
+use reqwest::{Certificate, Client, header, redirect};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -40,12 +40,29 @@ pub struct Fetcher {
     save_to: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     state: Mutex<FetchState>,
+    /// Digest of the set in use: the same set again changes nothing.
+    in_use: Mutex<Option<blake3::Hash>>,
     /// Somebody wants newer keys.
     wanted: Notify,
-    /// When newer keys were last asked for, and how many tries had ended then.
-    asked: Mutex<Option<(Instant, u64)>>,
-    /// How many tries have ended.
-    tries: watch::Sender<u64>,
+    /// When a Check last had newer keys fetched.
+    asked: Mutex<Option<Asked>>,
+    tries: watch::Sender<Tries>,
+}
+
+/// How many tries there were; they follow one another.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    started: u64,
+    ended: u64,
+}
+
+/// A fetch that was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    at: Instant,
+    /// The number of the try that answers it: one that was under way already may have read the
+    /// key set before the key was in it.
+    answered_by: u64,
 }
 
 impl Fetcher {
@@ -59,13 +76,14 @@ impl Fetcher {
         let fetcher = Self {
             issuer,
             url: url.to_owned(),
-            client: client(ca_file)?,
+            client: client(url, ca_file)?,
             save_to,
             clock,
             state: Mutex::default(),
+            in_use: Mutex::default(),
             wanted: Notify::new(),
             asked: Mutex::default(),
-            tries: watch::Sender::new(0),
+            tries: watch::Sender::new(Tries::default()),
         };
         fetcher.take_saved();
         Ok(fetcher)
@@ -86,14 +104,17 @@ impl Fetcher {
 
     /// Asks for newer keys, at a limited rate, and waits for them within a bound.
     pub(super) async fn newer(&self) -> Result<(), Invalid> {
-        let mut tries = self.tries.subscribe();
-        if let Err(next) = self.ask(*tries.borrow_and_update()) {
-            return Err(self.not_known(&format!(
+        let asked = self.ask().map_err(|left| {
+            self.not_known(&format!(
                 "they are not fetched again for another {} s",
-                next.as_secs().max(1)
-            )));
-        }
-        match tokio::time::timeout(limits::JWKS_WAIT_MAX, tries.changed()).await {
+                left.as_secs().max(1)
+            ))
+        })?;
+        let mut tries = self.tries.subscribe();
+        let answered = tries.wait_for(|tries| tries.ended >= asked.answered_by);
+        // From when it was asked for, not from when this Check came: where the issuer hangs, those
+        // who come later do not wait each for themselves.
+        match tokio::time::timeout_at(asked.at + limits::JWKS_WAIT_MAX, answered).await {
             Ok(_) => Ok(()),
             Err(_) => Err(self.not_known(&format!(
                 "a fetch of newer keys did not end within the {} s that a Check waits",
@@ -104,23 +125,25 @@ impl Fetcher {
 
     /// Unknown kids may be invented, so they lead to one fetch in a while; those who come while
     /// that one is under way wait for it too. Otherwise answers when to ask again.
-    fn ask(&self, tries: u64) -> Result<(), Duration> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+    fn ask(&self) -> Result<Asked, Duration> {
+        let mut last = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if let Some((last, tries_then)) = *asked {
+        let tries = *self.tries.borrow();
+        if let Some(asked) = *last {
             let left = limits::JWKS_UNKNOWN_KID_INTERVAL
-                .saturating_sub(now.saturating_duration_since(last));
+                .saturating_sub(now.saturating_duration_since(asked.at));
             if !left.is_zero() {
-                return if tries == tries_then {
-                    Ok(())
-                } else {
-                    Err(left)
-                };
+                let is_answered = tries.ended >= asked.answered_by;
+                return if is_answered { Err(left) } else { Ok(asked) };
             }
         }
-        *asked = Some((now, tries));
+        let asked = Asked {
+            at: now,
+            answered_by: tries.started + 1,
+        };
+        *last = Some(asked);
         self.want();
-        Ok(())
+        Ok(asked)
     }
 
     /// What a Check says of a `kid` that is not known.
@@ -149,11 +172,12 @@ impl Fetcher {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wanted.notified() => {}
             }
+            self.tries.send_modify(|tries| tries.started += 1);
             pause = tokio::select! {
                 () = stop.cancelled() => return,
                 next = self.fetch() => next,
             };
-            self.tries.send_modify(|tries| *tries += 1);
+            self.tries.send_modify(|tries| tries.ended = tries.started);
         }
     }
 
@@ -196,7 +220,7 @@ impl Fetcher {
         if !response.status().is_success() {
             return Err(format!("the issuer answered {}", response.status()));
         }
-        let next = max_age(&response);
+        let next = max_age(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error))? {
             body.extend_from_slice(&chunk);
@@ -212,6 +236,12 @@ impl Fetcher {
 
     /// A set without one usable key is a mistake at the other end: the last good one stays.
     fn use_keys(&self, jwks: &[u8]) -> Result<(), String> {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = blake3::hash(jwks);
+        if *in_use == Some(digest) {
+            // A new set would have every signature checked again.
+            return Ok(());
+        }
         let algorithms = &self.issuer.demands.algorithms;
         let keys = KeySet::from_jwks(jwks, algorithms, false).map_err(|error| error.to_string())?;
         if keys.keys().is_empty() {
@@ -221,6 +251,7 @@ impl Fetcher {
             ));
         }
         self.issuer.set_keys(keys);
+        *in_use = Some(digest);
         Ok(())
     }
 
@@ -257,16 +288,24 @@ impl Fetcher {
     }
 }
 
-fn client(ca_file: Option<&Path>) -> Result<Client, String> {
+fn client(url: &str, ca_file: Option<&Path>) -> Result<Client, String> {
     let mut builder = Client::builder()
         .user_agent(concat!("rescind/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(limits::JWKS_FETCH_TIMEOUT)
         .redirect(redirect::Policy::custom(on_the_same_host));
+    if url.starts_with("http:") {
+        // Without TLS the keys must not leave this machine, also not for a proxy that the
+        // environment names.
+        builder = builder.no_proxy();
+    }
     if let Some(path) = ca_file {
         let shown = path.display();
         let pem = std::fs::read(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
         let authorities = Certificate::from_pem_bundle(&pem)
             .map_err(|error| format!("{shown} holds no certificates in PEM: {error}"))?;
+        if authorities.is_empty() {
+            return Err(format!("{shown} holds no certificates in PEM"));
+        }
         for authority in authorities {
             builder = builder.add_root_certificate(authority);
         }
@@ -294,19 +333,31 @@ fn on_the_same_host(attempt: redirect::Attempt<'_>) -> redirect::Action {
     }
 }
 
-/// How long the answer may be used, by its `Cache-Control` (RFC 9111 section 5.2.2.1).
-fn max_age(response: &Response) -> Duration {
-    let said = response
-        .headers()
-        .get(header::CACHE_CONTROL)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| {
-            value
-                .split(',')
-                .find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok())
-        });
-    said.map_or(limits::JWKS_REFRESH_DEFAULT, Duration::from_secs)
-        .clamp(limits::JWKS_REFRESH_MIN, limits::JWKS_REFRESH_MAX)
+/// How long the answer may be used, by its `Cache-Control` and `Age` (RFC 9111 section 4.2), within
+/// bounds.
+fn max_age(headers: &header::HeaderMap) -> Duration {
+    let lines = headers.get_all(header::CACHE_CONTROL).iter();
+    let directives = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(|directive| directive.split_once('=').unwrap_or((directive, "")));
+    let mut said = None;
+    for (name, value) in directives {
+        let name = name.trim();
+        if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
+            said = Some(0);
+            break;
+        }
+        if name.eq_ignore_ascii_case("max-age") {
+            said = value.trim().trim_matches('"').parse::<u64>().ok();
+        }
+    }
+    let age = headers.get(header::AGE).and_then(|age| age.to_str().ok());
+    let age = age.and_then(|age| age.parse().ok()).unwrap_or(0);
+    said.map_or(limits::JWKS_REFRESH_DEFAULT, |said| {
+        Duration::from_secs(said.saturating_sub(age))
+    })
+    .clamp(limits::JWKS_REFRESH_MIN, limits::JWKS_REFRESH_MAX)
 }
 
 /// The causes: what failed is in the innermost.

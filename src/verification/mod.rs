@@ -121,6 +121,12 @@ impl Verification {
         self.verifier.verify(parts, iss, exp, self.clock.wall())
     }
 
+    /// Whether newer keys of an issuer can be had by fetching them.
+    pub fn fetches(&self, iss: &str) -> bool {
+        let source = self.sources.get(iss);
+        source.is_some_and(|source| source.fetcher.is_some())
+    }
+
     /// Waits, within bounds, for newer keys of an issuer.
     ///
     /// # Errors

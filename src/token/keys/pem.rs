@@ -4,7 +4,7 @@ use jsonwebtoken::DecodingKey;
 
 use crate::token::algorithm::Algorithm;
 
-use super::{Key, KeyError, Material, rsa_is_strong, wrong};
+use super::{Key, KeyError, Material, of_point, rsa_is_strong, wrong};
 
 /// The key in a PEM text.
 pub(super) fn one(pem: &[u8], allowed: &[Algorithm]) -> Result<Key, KeyError> {
@@ -46,18 +46,21 @@ pub(super) fn one(pem: &[u8], allowed: &[Algorithm]) -> Result<Key, KeyError> {
 fn read(pem: &[u8]) -> Result<(&'static [Algorithm], Material), KeyError> {
     if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
         let der = key.try_get_as_bytes().unwrap_or_default();
-        let modulus = modulus(der).ok_or_else(|| wrong("its RSA modulus cannot be read"))?;
-        rsa_is_strong(modulus)?;
+        let (modulus, exponent) =
+            rsa_numbers(der).ok_or_else(|| wrong("its RSA numbers cannot be read"))?;
+        rsa_is_strong(modulus, exponent)?;
         return Ok((&Algorithm::RSA, Material::Known(key)));
     }
     if let Ok(key) = DecodingKey::from_ec_pem(pem) {
         let point = key.try_get_as_bytes().unwrap_or_default().to_vec();
         // An uncompressed point is 04 ‖ x ‖ y: its length tells the curve.
         return match point.len() {
-            65 => Ok((&[Algorithm::Es256], Material::Known(key))),
-            97 => Ok((&[Algorithm::Es384], Material::Known(key))),
-            133 => Ok((&[Algorithm::Es512], Material::P521(point))),
-            _ => Err(wrong("its curve is not P-256, P-384 or P-521")),
+            65 => of_point(point, Algorithm::Es256),
+            97 => of_point(point, Algorithm::Es384),
+            133 => of_point(point, Algorithm::Es512),
+            _ => Err(wrong(
+                "its curve is not P-256, P-384 or P-521, or its point is compressed",
+            )),
         };
     }
     match DecodingKey::from_ed_pem(pem) {
@@ -70,15 +73,19 @@ fn read(pem: &[u8]) -> Result<(&'static [Algorithm], Material), KeyError> {
     }
 }
 
-/// The first INTEGER of the SEQUENCE that an `RSAPublicKey` is (RFC 8017 appendix A.1.1).
-fn modulus(der: &[u8]) -> Option<&[u8]> {
+/// The two INTEGERs of the SEQUENCE that an `RSAPublicKey` is (RFC 8017 appendix A.1.1): modulus
+/// and exponent.
+pub(in crate::token) fn rsa_numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (0x30, sequence, _) = element(der)? else {
         return None;
     };
-    let (0x02, modulus, _) = element(sequence)? else {
+    let (0x02, modulus, rest) = element(sequence)? else {
         return None;
     };
-    Some(modulus)
+    let (0x02, exponent, _) = element(rest)? else {
+        return None;
+    };
+    Some((modulus, exponent))
 }
 
 /// The first element of DER: its tag, its contents and what follows it.
