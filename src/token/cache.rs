@@ -65,3 +65,52 @@ impl Cache {
         self.vouched.insert(name, vouched);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixNanos = UnixNanos::from_secs(100);
+
+    fn vouched(generation: u64, exp: Option<u64>) -> Vouched {
+        Vouched {
+            generation,
+            kid: Some("k".into()),
+            exp: exp.map(UnixNanos::from_secs),
+        }
+    }
+
+    #[test]
+    fn what_was_vouched_for_counts_for_its_generation_until_its_exp() {
+        let cache = Cache::default();
+        for (generation, exp, asked, known) in [
+            (1, Some(101), 1, true),
+            (1, None, 1, true),
+            (1, Some(100), 1, false),
+            (1, Some(99), 1, false),
+            (1, Some(101), 2, false),
+            (1, Some(101), 0, false),
+        ] {
+            cache.add([7; 32], vouched(generation, exp));
+            let found = cache.vouched(&[7; 32], asked, NOW);
+            assert_eq!(found.is_some(), known, "{generation} {exp:?} {asked}");
+            assert_eq!(
+                cache.vouched.len(),
+                usize::from(known),
+                "out when it no longer counts"
+            );
+        }
+    }
+
+    #[test]
+    fn the_number_of_signatures_is_bounded() {
+        let cache = Cache::default();
+        for number in 0..limits::VERIFIED_TOKENS_MAX as u64 + 5_000 {
+            let mut name = [0; 32];
+            name[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+            cache.add(name, vouched(0, None));
+        }
+        assert!(cache.vouched.len() <= limits::VERIFIED_TOKENS_MAX);
+        assert!(cache.vouched.len() > limits::VERIFIED_TOKENS_MAX / 2);
+    }
+}

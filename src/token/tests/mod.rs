@@ -8,8 +8,11 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 use crate::model::{ClaimNames, Claims, Invalid, IssuerSettings, Semantics, UnixNanos};
 
+mod keys;
 mod properties;
 mod refusals;
+mod signing;
+mod verify;
 
 const HEADER: &str = r#"{"alg":"ES256","kid":"k1"}"#;
 
