@@ -16,6 +16,10 @@ fn knows(key: &SigningKey) -> Verifier {
     verifier(&[algorithm], set(&[key.jwk(Some("k"))], &[algorithm]))
 }
 
+fn without_keys() -> Verifier {
+    verifier(&[Algorithm::EdDsa], KeySet::default())
+}
+
 #[test]
 fn a_token_of_every_algorithm_passes_and_one_turned_bit_does_not() {
     for algorithm in all() {
@@ -337,7 +341,7 @@ fn a_kid_that_no_key_has_asks_for_newer_keys() {
         look(&verifier, &signed(&forged, None)),
         Err(Refusal::NoKeyFits(_))
     ));
-    let none = nobody(KeySet::default());
+    let none = without_keys();
     for kid in [Some("k"), None] {
         assert_eq!(look(&none, &signed(&key, kid)), Err(Refusal::UnknownKey));
     }
