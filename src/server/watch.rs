@@ -94,7 +94,8 @@ struct Watch {
     mode: WatchMode,
     /// Everything up to here was sent, or is not shown.
     seq: u64,
-    /// The head when the watch began.
+    /// The newest seq of whatever was read so far. A target that was superseded while this watch
+    /// read stands at or before it: a watcher that has come here has missed nothing.
     caught_up_at: u64,
     said_hello: bool,
     said_caught_up: bool,
@@ -196,11 +197,16 @@ impl Watch {
 
     /// The next records that are shown, as many as fit one message.
     async fn records(&mut self) -> Result<Option<Records>, Status> {
-        let Chunk { records, through } = self
+        let Chunk {
+            records,
+            through,
+            newest,
+        } = self
             .ledger
             .read_after(self.seq, limits::WATCH_BATCH_RECORDS_MAX)
             .await
             .map_err(|error| status::of_journal(&error))?;
+        self.caught_up_at = self.caught_up_at.max(newest);
         let mut revocations = Vec::new();
         let mut bytes = 0;
         let mut seq = through;
