@@ -80,10 +80,15 @@ fn heartbeat(asked: Option<prost_types::Duration>) -> Result<Duration, BadField>
         return Ok(limits::HEARTBEAT_DEFAULT);
     };
     let bounds = limits::HEARTBEAT_MIN..=limits::HEARTBEAT_MAX;
-    Duration::try_from(asked)
-        .ok()
+    inward::duration(asked)
         .filter(|heartbeat| bounds.contains(heartbeat))
-        .ok_or_else(|| BadField::new("heartbeat", "must be from 0.2 s to 60 s"))
+        .ok_or_else(|| {
+            let problem = format!(
+                "is {} s and {} ns, and 0.2 s to 60 s are allowed",
+                asked.seconds, asked.nanos
+            );
+            BadField::new("heartbeat", problem)
+        })
 }
 
 /// One watch.
