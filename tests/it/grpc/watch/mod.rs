@@ -2,3 +2,5 @@
 
 mod catching_up;
 mod follower;
+mod history;
+mod modes;
