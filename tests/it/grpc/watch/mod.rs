@@ -1,4 +1,4 @@
-//! WatchRevocations.
+//! `WatchRevocations`.
 
 mod catching_up;
 mod follower;

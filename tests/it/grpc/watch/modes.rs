@@ -207,14 +207,13 @@ async fn filters_by_kind_and_issuer_show_that_alone_and_a_cursor_is_bound_to_the
         issuers: issuers.iter().map(|&iss| iss.to_owned()).collect(),
         ..WatchRevocationsRequest::default()
     };
-    use TargetKind::{Session, Token, User};
     let theirs = user_of("https://b.example", "b");
     for (request, count) in [
         (filter(&[], &[]), 4),
-        (filter(&[User], &[]), 2),
-        (filter(&[Token, Session], &[]), 2),
-        (filter(&[User], &["https://b.example"]), 1),
-        (filter(&[Token], &["https://b.example"]), 0),
+        (filter(&[TargetKind::User], &[]), 2),
+        (filter(&[TargetKind::Token, TargetKind::Session], &[]), 2),
+        (filter(&[TargetKind::User], &["https://b.example"]), 1),
+        (filter(&[TargetKind::Token], &["https://b.example"]), 0),
         (
             filter(&[], &["https://b.example", super::super::say::ISS]),
             4,
@@ -224,16 +223,22 @@ async fn filters_by_kind_and_issuer_show_that_alone_and_a_cursor_is_bound_to_the
         watcher.catch_up(&node.api).await;
         assert_eq!(watcher.held.len(), count, "{:?}", watcher.filter);
     }
-    let mut watcher = Follower::new(filter(&[User, User], &["https://b.example"]));
+    let mut watcher = Follower::new(filter(
+        &[TargetKind::User, TargetKind::User],
+        &["https://b.example"],
+    ));
     watcher.catch_up(&node.api).await;
     assert_eq!(watcher.targets(), [theirs]);
     // The same filter in other words is the same; another is not.
-    watcher.filter = filter(&[User], &["https://b.example", "https://b.example"]);
+    watcher.filter = filter(
+        &[TargetKind::User],
+        &["https://b.example", "https://b.example"],
+    );
     assert_eq!(watcher.catch_up(&node.api).await, WatchMode::Resumed);
     for other in [
         filter(&[], &["https://b.example"]),
-        filter(&[User], &[]),
-        filter(&[User], &["b"]),
+        filter(&[TargetKind::User], &[]),
+        filter(&[TargetKind::User], &["b"]),
     ] {
         let request = WatchRevocationsRequest {
             cursor: watcher.cursor.clone(),
@@ -273,7 +278,11 @@ async fn what_was_lifted_is_shown_with_who_did_it_and_why() {
         (shown.lifted_by.as_str(), shown.lifted_comment.as_str()),
         ("ip:127.0.0.1", "appealed")
     );
-    let in_force: Vec<_> = shown.in_force.iter().map(|held| held.rule()).collect();
+    let in_force: Vec<_> = shown
+        .in_force
+        .iter()
+        .map(rescind::proto::v1::InForce::rule)
+        .collect();
     assert_eq!(in_force, [RuleKind::IssuedBefore]);
     assert_eq!(
         shown.changed_at.unwrap().seconds,
