@@ -44,7 +44,7 @@ pub fn serve(loaded: Loaded) -> anyhow::Result<()> {
         let app = App::bind(loaded.config, Arc::new(SystemClock)).await?;
         let stop = CancellationToken::new();
         let signals = drain::Signals::listen()?;
-        let verification = app.verification.clone();
+        let verification = app.verification().cloned();
         let reload = move || {
             if let Some(verification) = &verification {
                 verification.reload();
@@ -104,6 +104,11 @@ impl App {
     /// The ledger, for tests that drive the sweeper by hand.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What verifies, to be told when its keys are to be read anew; `None`: nothing is verified.
+    pub fn verification(&self) -> Option<&Arc<Verification>> {
+        self.verification.as_ref()
     }
 
     /// Serves until `stop`, then drains: streams end, calls under way finish, what was acknowledged

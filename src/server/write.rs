@@ -165,11 +165,12 @@ struct Audit {
 
 impl Audit {
     fn of(rpc: &'static str, actor: &str, request_id: &str, targets: usize) -> Self {
-        let shown = request_id.get(..64).unwrap_or(request_id);
+        // Not checked yet: it may be megabytes, or hold what would pass for another line.
+        let shown = request_id.chars().filter(|c| !c.is_control()).take(64);
         Self {
             rpc,
             actor: actor.to_owned(),
-            request_id: shown.to_owned(),
+            request_id: shown.collect(),
             targets,
         }
     }
@@ -185,5 +186,26 @@ impl Audit {
             outcome,
             "write"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The id is logged before it is checked: one of megabytes, or with a line break in it, once
+    /// went to the log as it was.
+    #[test]
+    fn an_audit_line_is_one_short_line_whatever_the_request_id() {
+        for (id, shown) in [
+            ("order-17".to_owned(), "order-17".to_owned()),
+            ("ü".repeat(1_000_000), "ü".repeat(64)),
+            (
+                "a\nrescind::audit: forged\u{1b}[2J".to_owned(),
+                "arescind::audit: forged[2J".to_owned(),
+            ),
+        ] {
+            assert_eq!(Audit::of("Revoke", "ip:::1", &id, 1).request_id, shown);
+        }
     }
 }
