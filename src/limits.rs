@@ -149,8 +149,13 @@ pub const JWKS_REFRESH_MIN: Duration = Duration::from_secs(60);
 pub const JWKS_REFRESH_MAX: Duration = Duration::from_secs(3_600);
 /// The time between two planned fetches when the answer says nothing of it.
 pub const JWKS_REFRESH_DEFAULT: Duration = Duration::from_secs(600);
-/// The time between two fetches for tokens with an unknown `kid`: anybody can invent one.
-pub const JWKS_UNKNOWN_KID_INTERVAL: Duration = Duration::from_secs(10);
+/// The time between two tries while the last one failed.
+pub const JWKS_RETRY: Duration = Duration::from_secs(10);
+/// Fetches for tokens with an unknown `kid`, in each [`JWKS_UNKNOWN_KID_PERIOD`]: anybody can invent
+/// one, and a rotation must find one left.
+pub const JWKS_UNKNOWN_KID_FETCHES: usize = 3;
+/// See [`JWKS_UNKNOWN_KID_FETCHES`].
+pub const JWKS_UNKNOWN_KID_PERIOD: Duration = Duration::from_secs(30);
 /// How long a fetch may take.
 pub const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a Check waits for a fetch.

@@ -44,8 +44,7 @@ pub struct Fetcher {
     in_use: Mutex<Option<blake3::Hash>>,
     /// Somebody wants newer keys.
     wanted: Notify,
-    /// When a Check last had newer keys fetched.
-    asked: Mutex<Option<Asked>>,
+    asks: Mutex<Asks>,
     tries: watch::Sender<Tries>,
 }
 
@@ -54,6 +53,14 @@ pub struct Fetcher {
 struct Tries {
     started: u64,
     ended: u64,
+}
+
+/// The fetches that Checks had made.
+#[derive(Debug, Default)]
+struct Asks {
+    last: Option<Asked>,
+    /// When, of those that count towards the limit.
+    counted: Vec<Instant>,
 }
 
 /// A fetch that was asked for.
@@ -82,7 +89,7 @@ impl Fetcher {
             state: Mutex::default(),
             in_use: Mutex::default(),
             wanted: Notify::new(),
-            asked: Mutex::default(),
+            asks: Mutex::default(),
             tries: watch::Sender::new(Tries::default()),
         };
         fetcher.take_saved();
@@ -115,7 +122,8 @@ impl Fetcher {
         // From when it was asked for, not from when this Check came: where the issuer hangs, those
         // who come later do not wait each for themselves.
         match tokio::time::timeout_at(asked.at + limits::JWKS_WAIT_MAX, answered).await {
-            Ok(_) => Ok(()),
+            Ok(_) if self.state().last_error.is_empty() => Ok(()),
+            Ok(_) => Err(self.not_known("newer ones could not be had")),
             Err(_) => Err(self.not_known(&format!(
                 "a fetch of newer keys did not end within the {} s that a Check waits",
                 limits::JWKS_WAIT_MAX.as_secs()
@@ -123,26 +131,37 @@ impl Fetcher {
         }
     }
 
-    /// Unknown kids may be invented, so they lead to one fetch in a while; those who come while
-    /// that one is under way wait for it too. Otherwise answers when to ask again.
+    /// Unknown kids may be invented, so they lead to a few fetches in a while; those who come while
+    /// one is under way wait for it too. Otherwise answers when to ask again.
     fn ask(&self) -> Result<Asked, Duration> {
-        let mut last = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let tries = *self.tries.borrow();
-        if let Some(asked) = *last {
-            let left = limits::JWKS_UNKNOWN_KID_INTERVAL
-                .saturating_sub(now.saturating_duration_since(asked.at));
-            if !left.is_zero() {
-                let is_answered = tries.ended >= asked.answered_by;
-                return if is_answered { Err(left) } else { Ok(asked) };
+        if let Some(asked) = asks.last
+            && tries.ended < asked.answered_by
+        {
+            return Ok(asked);
+        }
+        let mut answered_by = 1;
+        // The first fetch comes without being asked for.
+        if tries.ended > 0 {
+            let period = limits::JWKS_UNKNOWN_KID_PERIOD;
+            let since = |at: &Instant| now.saturating_duration_since(*at);
+            asks.counted.retain(|at| since(at) < period);
+            if let Some(first) = asks.counted.first()
+                && asks.counted.len() >= limits::JWKS_UNKNOWN_KID_FETCHES
+            {
+                return Err(period.saturating_sub(since(first)));
             }
+            asks.counted.push(now);
+            answered_by = tries.started + 1;
+            self.want();
         }
         let asked = Asked {
             at: now,
-            answered_by: tries.started + 1,
+            answered_by,
         };
-        *last = Some(asked);
-        self.want();
+        asks.last = Some(asked);
         Ok(asked)
     }
 
@@ -204,7 +223,7 @@ impl Fetcher {
                 );
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 state.last_error = error;
-                limits::JWKS_REFRESH_MIN.min(limits::JWKS_UNKNOWN_KID_INTERVAL)
+                limits::JWKS_RETRY
             }
         }
     }

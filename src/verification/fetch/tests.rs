@@ -284,10 +284,18 @@ async fn an_unknown_kid_has_the_keys_fetched_once_for_all_who_wait() {
         );
     }
     assert_eq!(server.requests(), 2);
-    // What is invented meanwhile waits for nothing, and is told for how long.
-    let why = node.look(&signed(&new, "invented")).await.unwrap_err();
-    assert!(why.contains("not fetched again for another"), "{why}");
-    assert_eq!(server.requests(), 2);
+    // What is invented has a few more made; then it waits for nothing, and is told for how long.
+    for requests in [3, 4, 4, 4] {
+        let limited = server.requests() == 4;
+        let why = node.look(&signed(&new, "invented")).await.unwrap_err();
+        assert_eq!(
+            why.contains("not fetched again for another"),
+            limited,
+            "{why}"
+        );
+        assert_eq!(server.requests(), requests);
+    }
+    assert_eq!(node.look(&signed(&new, "new")).await, Ok(()));
 }
 
 #[tokio::test]
@@ -389,10 +397,9 @@ async fn a_bad_answer_keeps_the_last_good_keys_and_is_told() {
         assert_eq!(node.once(&token), Ok(()), "{answer:?}");
     }
     let why = node.look(&signed(&key, "new")).await.unwrap_err();
-    assert!(
-        why.contains("UnknownKey") || why.contains("the last fetch failed"),
-        "{why}"
-    );
+    for part in ["newer ones could not be had", "the last fetch failed: "] {
+        assert!(why.contains(part), "{why}");
+    }
     server.publish(&[(&key, "k")]);
     node.fetch().await;
     assert_eq!(node.error(), "");
