@@ -47,6 +47,7 @@ struct Status {
     clock: Clock,
     limits: Limits,
     watchers: Vec<Watcher>,
+    issuers: Vec<Issuer>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +82,53 @@ struct Limits {
     batch_max: u32,
     token_bytes_max: u32,
     identifier_bytes_max: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Issuer {
+    iss: String,
+    key_source: String,
+    keys: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_fetched_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_age_s: Option<u64>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    last_error: String,
+    skipped_keys: Vec<String>,
+}
+
+impl From<v1::IssuerStatus> for Issuer {
+    fn from(issuer: v1::IssuerStatus) -> Self {
+        Self {
+            iss: issuer.iss,
+            key_source: issuer.key_source,
+            keys: issuer.keys,
+            keys_fetched_at: issuer.keys_fetched_at.as_ref().map(rfc3339),
+            keys_age_s: issuer
+                .keys_age
+                .and_then(|age| u64::try_from(age.seconds).ok()),
+            last_error: issuer.last_error,
+            skipped_keys: issuer.skipped_keys,
+        }
+    }
+}
+
+impl Issuer {
+    fn row(&self) -> Vec<String> {
+        let age = match self.keys_age_s {
+            Some(age) => humantime::format_duration(Duration::from_secs(age)).to_string(),
+            None if self.key_source == "jwks_url" => "NEVER FETCHED".to_owned(),
+            None => "from a file".to_owned(),
+        };
+        vec![
+            clean(&self.iss),
+            self.keys.to_string(),
+            age,
+            self.skipped_keys.len().to_string(),
+            clean(&self.last_error),
+        ]
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -158,6 +206,7 @@ impl From<v1::GetStatusResponse> for Status {
                     lag: watcher.lag,
                 })
                 .collect(),
+            issuers: status.issuers.into_iter().map(Issuer::from).collect(),
         }
     }
 }
@@ -227,6 +276,11 @@ impl Status {
         ];
         let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
         output::table(out, &[], rows)?;
+        if !self.issuers.is_empty() {
+            writeln!(out)?;
+            let header = ["ISSUER", "KEYS", "AGE", "SKIPPED", "LAST ERROR"];
+            output::table(out, &header, self.issuers.iter().map(Issuer::row))?;
+        }
         if self.watchers.is_empty() {
             return Ok(());
         }

@@ -17,6 +17,7 @@ pub mod algorithm;
 mod cache;
 mod claims;
 mod decode;
+mod explain;
 mod inspect;
 mod json;
 pub mod keys;
@@ -29,6 +30,7 @@ mod verify;
 
 pub use claims::Wanted;
 pub use decode::{Buffer, Header, Parts, decode};
+pub use explain::{Step, explain};
 pub use inspect::{Inspection, inspect};
 pub use json::{Array, Elements, Fault, Object, Value};
 pub use source::{KeySource, SourceError};

@@ -158,6 +158,14 @@ impl Verifier {
 
 /// The header and the audience; the algorithm is one that the issuer is configured with.
 fn is_as_demanded(parts: &Parts<'_>, demands: &Demands) -> Result<Algorithm, Invalid> {
+    brings_no_key(parts)?;
+    let algorithm = algorithm(parts, demands)?;
+    is_of_type(parts, &demands.types)?;
+    is_for_us(parts, &demands.audiences)?;
+    Ok(algorithm)
+}
+
+pub(super) fn brings_no_key(parts: &Parts<'_>) -> Result<(), Invalid> {
     for name in ["jwk", "jku", "x5u", "x5c"] {
         if parts.header.members.get(name).is_some() {
             return Err(Invalid::new(format!(
@@ -166,11 +174,12 @@ fn is_as_demanded(parts: &Parts<'_>, demands: &Demands) -> Result<Algorithm, Inv
             )));
         }
     }
-    let algorithm = parts
-        .header
-        .alg
-        .parse::<Algorithm>()
-        .ok()
+    Ok(())
+}
+
+pub(super) fn algorithm(parts: &Parts<'_>, demands: &Demands) -> Result<Algorithm, Invalid> {
+    let algorithm = parts.header.alg.parse::<Algorithm>().ok();
+    algorithm
         .filter(|algorithm| demands.algorithms.contains(algorithm))
         .ok_or_else(|| {
             let names: Vec<&str> = demands.algorithms.iter().map(|a| a.name()).collect();
@@ -178,25 +187,26 @@ fn is_as_demanded(parts: &Parts<'_>, demands: &Demands) -> Result<Algorithm, Inv
                 "header `alg` is none of the algorithms configured for this issuer ({})",
                 names.join(", ")
             ))
-        })?;
+        })
+}
+
+pub(super) fn is_of_type(parts: &Parts<'_>, types: &[String]) -> Result<(), Invalid> {
     let typ = parts.header.typ.as_ref();
     let typ = match typ.split_at_checked("application/".len()) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
         _ => typ,
     };
-    if !demands
-        .types
+    if types
         .iter()
         .any(|allowed| allowed.eq_ignore_ascii_case(typ))
     {
-        return Err(Invalid::new(format!(
-            "header `typ` is none of the types configured for this issuer ({}): is this another \
-             kind of token, such as an ID token? (RFC 8725 section 3.11)",
-            shown(&demands.types)
-        )));
+        return Ok(());
     }
-    is_for_us(parts, &demands.audiences)?;
-    Ok(algorithm)
+    Err(Invalid::new(format!(
+        "header `typ` is none of the types configured for this issuer ({}): is this another kind \
+         of token, such as an ID token? (RFC 8725 section 3.11)",
+        shown(types)
+    )))
 }
 
 fn shown(types: &[String]) -> String {
@@ -207,7 +217,7 @@ fn shown(types: &[String]) -> String {
     shown.join(", ")
 }
 
-fn is_for_us(parts: &Parts<'_>, audiences: &[String]) -> Result<(), Invalid> {
+pub(super) fn is_for_us(parts: &Parts<'_>, audiences: &[String]) -> Result<(), Invalid> {
     if audiences.is_empty() {
         return Ok(());
     }
@@ -234,7 +244,7 @@ fn is_for_us(parts: &Parts<'_>, audiences: &[String]) -> Result<(), Invalid> {
 }
 
 /// The `kid` of the key whose signature it is.
-fn verified_by(
+pub(super) fn verified_by(
     parts: &Parts<'_>,
     algorithm: Algorithm,
     keys: &KeySet,

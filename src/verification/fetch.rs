@@ -201,7 +201,7 @@ impl Fetcher {
     }
 
     /// One try; answers when to try next.
-    async fn fetch(&self) -> Duration {
+    pub(super) async fn fetch(&self) -> Duration {
         let fetched = tokio::time::timeout(limits::JWKS_FETCH_TIMEOUT, self.get()).await;
         let fetched = fetched.unwrap_or_else(|_| {
             Err(format!(

@@ -63,6 +63,8 @@ pub struct IssuerState {
     pub iss: String,
     /// The name of its key source's setting.
     pub source: &'static str,
+    /// The URL or the file.
+    pub place: String,
     /// How many keys can be used.
     pub keys: usize,
     /// Which were skipped, and why.
@@ -100,6 +102,19 @@ impl Verification {
             sources,
             clock,
         })
+    }
+
+    /// An issuer that is verified.
+    pub fn issuer(&self, iss: &str) -> Option<&Arc<Issuer>> {
+        self.sources.get(iss).map(|source| &source.issuer)
+    }
+
+    /// Fetches all keys that are at URLs, once each, for those who run no tasks; how it went is in
+    /// [`Verification::states`].
+    pub async fn fetch_once(&self) {
+        for fetcher in self.fetchers() {
+            fetcher.fetch().await;
+        }
     }
 
     /// The fetchers, each to be run as a task.
@@ -218,6 +233,7 @@ impl Source {
         IssuerState {
             iss: self.issuer.iss.clone(),
             source: self.from.name(),
+            place: self.from.place(),
             keys: keys.keys().len(),
             skipped: keys.skipped().to_vec(),
             fetches: self.fetcher.as_ref().map(|fetcher| fetcher.state()),
