@@ -357,6 +357,17 @@ mod tests {
                 live_reserved: 10,
                 ..v1::Limits::default()
             }),
+            issuers: vec![v1::IssuerStatus {
+                iss: "https://i".to_owned(),
+                key_source: "jwks_url".to_owned(),
+                keys: 2,
+                keys_age: Some(prost_types::Duration {
+                    seconds: 90,
+                    nanos: 7,
+                }),
+                last_error: "the issuer answered 503".to_owned(),
+                ..v1::IssuerStatus::default()
+            }],
             watchers: vec![v1::WatcherStatus {
                 watch_id: 1,
                 watcher: "siem".to_owned(),
@@ -375,6 +386,7 @@ mod tests {
         assert_eq!(json["live"][1]["count"], 3);
         assert_eq!(json["journal"]["failure"], "disk full");
         assert_eq!(json["watchers"][0]["lag"], 2);
+        assert_eq!(json["issuers"][0]["keys_age_s"], 90);
     }
 
     #[test]
@@ -390,6 +402,8 @@ mod tests {
             "FAILED, takes no writes: disk full",
             "NOT TRUSTED, nothing is forgotten: settling",
             "siem",
+            "1m 30s",
+            "the issuer answered 503",
         ] {
             assert!(out.contains(part), "{part} is not in:\n{out}");
         }

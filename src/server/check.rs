@@ -165,19 +165,20 @@ impl Judge {
         };
         verification
             .verify(parts, &claims.iss, claims.exp)
-            .map_err(|refusal| match refusal {
-                Refusal::Invalid(invalid) => Stop::Invalid(invalid),
-                Refusal::UnknownKey => Stop::NewerKeys {
+            .map_err(|refusal| {
+                let newer_keys = |otherwise| Stop::NewerKeys {
                     iss: claims.iss.to_string(),
-                    otherwise: None,
-                },
-                Refusal::NoKeyFits(invalid) if verification.fetches(&claims.iss) => {
-                    Stop::NewerKeys {
-                        iss: claims.iss.to_string(),
-                        otherwise: Some(invalid),
+                    otherwise,
+                };
+                match refusal {
+                    Refusal::UnknownKey => newer_keys(None),
+                    Refusal::NoKeyFits(invalid) if verification.fetches(&claims.iss) => {
+                        newer_keys(Some(invalid))
+                    }
+                    Refusal::NoKeyFits(invalid) | Refusal::Invalid(invalid) => {
+                        Stop::Invalid(invalid)
                     }
                 }
-                Refusal::NoKeyFits(invalid) => Stop::Invalid(invalid),
             })
     }
 
@@ -193,20 +194,16 @@ impl Judge {
             None => Ok(()),
         };
         // Whether or not we waited: others may have had them fetched meanwhile.
-        look().map_err(|stop| match (stop, fetched) {
-            (Stop::Invalid(invalid), _) => invalid,
-            (Stop::NewerKeys { otherwise, .. }, Err(invalid)) => otherwise.unwrap_or(invalid),
-            (
-                Stop::NewerKeys {
-                    otherwise: Some(invalid),
-                    ..
-                },
-                Ok(()),
-            ) => invalid,
-            (Stop::NewerKeys { .. }, Ok(())) => Invalid::new(
-                "no key of the token's issuer has the token's `kid`, also after fetching them anew: \
-                 the token was signed with a key that the issuer does not publish",
-            ),
+        look().map_err(|stop| match stop {
+            Stop::Invalid(invalid) => invalid,
+            Stop::NewerKeys { otherwise, .. } => {
+                otherwise.or(fetched.err()).unwrap_or_else(|| {
+                    Invalid::new(
+                        "no key of the token's issuer has the token's `kid`, also after fetching \
+                         them anew: the token was signed with a key that the issuer does not publish",
+                    )
+                })
+            }
         })
     }
 }

@@ -64,9 +64,13 @@ pub fn explain(parts: &Parts<'_>, issuer: &Issuer) -> Vec<Step> {
         step(
             "audience",
             verify::is_for_us(parts, audiences)
-                .map(|()| match audiences.is_empty() {
-                    true => "not looked at: no audiences are configured".to_owned(),
-                    false => "it is for us".to_owned(),
+                .map(|()| {
+                    let found = if audiences.is_empty() {
+                        "not looked at: no audiences are configured"
+                    } else {
+                        "it is for us"
+                    };
+                    found.to_owned()
                 })
                 .map_err(|why| why.detail),
         ),

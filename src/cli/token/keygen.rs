@@ -50,18 +50,17 @@ pub(crate) struct KeygenArgs {
 pub(super) fn run(args: &KeygenArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let key = SigningKey::generate(args.alg, args.rsa_bits).map_err(local)?;
     let public = key.public_pem().map_err(local)?;
-    match &args.write_key {
-        Some(path) => write_pair(path, &key)?,
-        None => {
-            context.out.write_all(&key.private().map_err(local)?)?;
-            if public.is_none() {
-                writeln!(context.out)?;
-                writeln!(
-                    context.err,
-                    "note: in a secret_file every byte counts, a line break too; --write-key FILE \
-                     writes it without"
-                )?;
-            }
+    if let Some(path) = &args.write_key {
+        write_pair(path, &key)?;
+    } else {
+        context.out.write_all(&key.private().map_err(local)?)?;
+        if public.is_none() {
+            writeln!(context.out)?;
+            writeln!(
+                context.err,
+                "note: in a secret_file every byte counts, a line break too; --write-key FILE \
+                 writes it without"
+            )?;
         }
     }
     // The key set of a secret would be the secret.

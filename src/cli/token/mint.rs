@@ -276,6 +276,7 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands on")]
 pub(super) fn local(error: SignError) -> Failure {
     Failure::Local(error.to_string())
 }

@@ -70,9 +70,10 @@ pub(super) fn steps(token: &str, config: &Config, now: UnixNanos) -> Result<Vec<
     for state in verification.states() {
         let place = format!("{} {}", state.source, state.place);
         let error = state.fetches.map(|of| of.last_error).unwrap_or_default();
-        let found = match error.is_empty() {
-            true => Ok(place),
-            false => Err(format!("{place}: {error}")),
+        let found = if error.is_empty() {
+            Ok(place)
+        } else {
+            Err(format!("{place}: {error}"))
         };
         steps.push(shown("key source", found));
     }

@@ -3,7 +3,7 @@
 mod issuer;
 mod keys_at_a_url;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rescind::{
     proto::v1::{self, Verdict, target::Kind},
@@ -50,17 +50,17 @@ fn forged(token: &str) -> String {
     format!("{input}.{first}{}", &signature[1..])
 }
 
-fn written(directory: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+fn written(directory: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
     let path = directory.join(name);
     std::fs::write(&path, text).unwrap();
-    path
+    path.to_str().unwrap().to_owned()
 }
 
 /// A node with one issuer; `settings` say where its keys are.
 async fn node(directory: &Path, settings: &str) -> TestNode {
     let file = format!("[[issuers]]\niss = \"{ISS}\"\nalgorithms = [\"ES256\"]\n{settings}\n");
     let path = written(directory, "rescind.toml", file);
-    TestNode::start(Options::of_file(&path)).await
+    TestNode::start(Options::of_file(path.as_ref())).await
 }
 
 /// A node that knows k1 and k2 from a file.
@@ -198,10 +198,8 @@ async fn a_revocation_under_an_issuer_that_is_not_configured_names_the_nearest()
     for target in [say::user_of(near, "ada"), say::issuer(near), of_key] {
         let request = revoke_by(vec![target], say::all());
         let (field, message) = blamed(&node.api.clone().revoke(request).await.unwrap_err());
-        assert!(
-            field.starts_with("targets[0].") && field.ends_with(".iss"),
-            "{field}"
-        );
+        let parts: Vec<&str> = field.split('.').collect();
+        assert!(matches!(*parts, ["targets[0]", _, "iss"]), "{field}");
         assert!(
             message.contains(&format!("the nearest is \"{ISS}\"")),
             "{message}"
@@ -308,7 +306,7 @@ async fn a_secret_in_a_file_verifies_and_every_byte_of_it_counts() {
          [[issuers]]\niss = \"https://without.example\"\n"
     );
     let config = written(directory.path(), "rescind.toml", file);
-    let node = TestNode::start(Options::of_file(&config)).await;
+    let node = TestNode::start(Options::of_file(config.as_ref())).await;
     let good = token(&secret, None, &claims("t"));
     assert_eq!(verdict(&node, &good).await, Verdict::Active);
     let mut longer = secret.private().unwrap();
