@@ -20,7 +20,7 @@ pub enum KeySource {
     JwksUrl {
         /// https, or http to this machine.
         url: String,
-        /// Certificate authorities to trust beside the system's, in PEM.
+        /// Certificate authorities to trust instead of the system's, in PEM.
         ca_file: Option<PathBuf>,
     },
     /// A JWKS in a file.

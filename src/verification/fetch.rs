@@ -312,10 +312,10 @@ fn client(url: &str, ca_file: Option<&Path>) -> Result<Client, String> {
         .user_agent(concat!("rescind/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(limits::JWKS_FETCH_TIMEOUT)
         .redirect(redirect::Policy::custom(on_the_same_host));
-    if url.starts_with("http:") {
+    if reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "http") {
         // Without TLS the keys must not leave this machine, also not for a proxy that the
-        // environment names.
-        builder = builder.no_proxy();
+        // environment names; and no authorities are needed, which an image FROM scratch lacks.
+        builder = builder.no_proxy().tls_certs_only([]);
     }
     if let Some(path) = ca_file {
         let shown = path.display();
@@ -325,11 +325,14 @@ fn client(url: &str, ca_file: Option<&Path>) -> Result<Client, String> {
         if authorities.is_empty() {
             return Err(format!("{shown} holds no certificates in PEM"));
         }
-        for authority in authorities {
-            builder = builder.add_root_certificate(authority);
-        }
+        builder = builder.tls_certs_only(authorities);
     }
-    builder.build().map_err(|error| chain(&error))
+    builder.build().map_err(|error| {
+        format!(
+            "{} (where the system has no certificate authorities, give some with jwks_ca_file)",
+            chain(&error)
+        )
+    })
 }
 
 /// Whoever can make the issuer redirect elsewhere could give us keys of their own.

@@ -107,3 +107,37 @@ async fn status_tells_how_old_the_keys_are_and_what_went_wrong() {
     assert_eq!(verdict(&node, &genuine).await, Verdict::Active);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn keys_over_http_go_through_no_proxy_and_need_no_authorities() {
+    // Where the environment named a proxy, it could give the keys; and in an image without
+    // certificate authorities nothing started.
+    let directory = tempfile::tempdir().unwrap();
+    let issuer = Issuer::start(jwks(&[(&key(), "k")])).await;
+    let settings = |url: &str| {
+        let file =
+            format!("[[issuers]]\niss = \"i\"\nalgorithms = [\"ES256\"]\njwks_url = {url:?}\n");
+        written(directory.path(), "rescind.toml", file)
+    };
+    for url in [issuer.url.clone(), issuer.url.replace("http:", "HTTP:")] {
+        let config = settings(&url);
+        let check = tokio::task::spawn_blocking(move || {
+            std::process::Command::new(env!("CARGO_BIN_EXE_rescind"))
+                .args(["config", "check", "--fetch", "--ephemeral", &config])
+                .env_clear()
+                .env("http_proxy", "http://127.0.0.1:1")
+                .env("ALL_PROXY", "http://127.0.0.1:1")
+                .env("SSL_CERT_FILE", "/nonexistent")
+                .env("SSL_CERT_DIR", "/nonexistent")
+                .output()
+                .unwrap()
+        });
+        let output = check.await.unwrap();
+        let shown = format!("{output:?}");
+        assert!(
+            output.status.success() && shown.contains("1 usable"),
+            "{shown}"
+        );
+    }
+    assert_eq!(issuer.requests(), 2);
+}
