@@ -83,6 +83,32 @@ async fn what_was_superseded_while_a_slow_watcher_read_comes_before_caught_up() 
     node.stop().await;
 }
 
+/// A commit is in the journal a moment before it is shown. A watcher that began in that moment saw
+/// neither what the commit had superseded nor the commit, and was told that it had caught up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_caught_up_holds_everything_that_was_held_all_along() {
+    const HELD: usize = 500;
+    let targets = || (0..HELD).map(|number| user(&number.to_string())).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let node = TestNode::start(Options::default().on_disk(directory.path())).await;
+    node.api.clone().revoke(revoke(targets())).await.unwrap();
+    // Who begins is served from the journal.
+    let node = node.restart().await;
+    let mut api = node.api.clone();
+    let writing = tokio::spawn(async move {
+        for _round in 0..40 {
+            api.revoke(revoke(targets())).await.unwrap();
+        }
+    });
+    while !writing.is_finished() {
+        let mut watcher = Follower::default();
+        watcher.catch_up(&node.api).await;
+        assert_eq!(watcher.held.len(), HELD);
+    }
+    writing.await.unwrap();
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn a_backlog_beyond_memory_comes_from_the_journal_in_bounded_messages() {
     let node = TestNode::start(Options::default()).await;
