@@ -22,7 +22,7 @@ use super::{
     feed::Feed,
     shared::{Shared, apply},
     sweep::{self, Sweeper},
-    trust::{ClockTrust, Trust},
+    trust::ClockTrust,
     writer,
 };
 
@@ -169,7 +169,8 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
     let boots = journal.boots()?;
     let rewind = Rewind::default();
     rewind.set(swept, rewound);
-    let trust = ClockTrust::new(options.sweep_settle, wall, steady, last_time);
+    let mut trust = ClockTrust::new(options.sweep_settle, wall, steady, last_time);
+    let opinion = trust.observe(wall, steady);
     let shared = Shared {
         clock: Arc::clone(&options.clock),
         semantics: Arc::clone(&options.semantics),
@@ -185,9 +186,7 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
         live_max: options.live_max,
         held: AtomicU64::new(held),
         failure: ArcSwapOption::empty(),
-        trust: ArcSwap::from_pointee(Trust::Settling {
-            left: options.sweep_settle,
-        }),
+        trust: ArcSwap::from_pointee(opinion),
         swept: AtomicU64::new(swept.nanos()),
     };
     Ok(Opened {

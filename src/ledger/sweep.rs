@@ -84,13 +84,17 @@ impl Sweeper {
         let wall = shared.clock.wall();
         let trust = self.opine(shared);
         self.notice_rewind(wall);
-        if wall.since(self.last_time) >= limits::CLOCK_JOURNAL_INTERVAL {
+        let is_due = wall.since(self.last_time) >= limits::CLOCK_JOURNAL_INTERVAL;
+        if is_due && trust.is_believed() {
             self.touch();
         }
         if trust != Trust::Trusted {
             return Ok(Swept::default());
         }
-        let expired = tables.expired(wall, limits::SWEEP_SLICE_MAX)?;
+        // One more than a slice tells whether there is more.
+        let mut expired = tables.expired(wall, limits::SWEEP_SLICE_MAX + 1)?;
+        let more = expired.len() > limits::SWEEP_SLICE_MAX;
+        expired.truncate(limits::SWEEP_SLICE_MAX);
         for seq in &expired {
             forget(tables, *seq, wall, changes)?;
         }
@@ -100,7 +104,7 @@ impl Sweeper {
         }
         Ok(Swept {
             count: expired.len(),
-            more: expired.len() == limits::SWEEP_SLICE_MAX,
+            more,
         })
     }
 
@@ -111,12 +115,11 @@ impl Sweeper {
         tables: &mut Tables<'_>,
         shared: &Shared,
     ) -> Result<(), JournalError> {
-        // Never with a time that is not believed: a start would take it for the past.
-        if !matches!(
-            **shared.trust.load(),
-            Trust::Jumped { .. } | Trust::Gap { .. }
-        ) {
-            self.last_time = shared.clock.wall();
+        // Never with a time that is not believed: a start would take it for the past. The clock
+        // may have jumped since the last sweep, so it is looked at here too.
+        let wall = shared.clock.wall();
+        if self.opine(shared).is_believed() {
+            self.last_time = wall;
         }
         for (name, time) in [
             (SWEPT, self.swept),
