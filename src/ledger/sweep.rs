@@ -67,6 +67,11 @@ impl Sweeper {
         self.is_dirty
     }
 
+    /// The latest time that was believed: it is later than `wall` when the clock was set back.
+    pub(super) fn latest(&self, wall: UnixNanos) -> UnixNanos {
+        wall.max(self.last_time).max(self.swept)
+    }
+
     pub(super) fn accept_clock(&mut self, shared: &Shared) {
         let (wall, steady) = (shared.clock.wall(), shared.clock.steady());
         self.trust.accept(wall, steady);

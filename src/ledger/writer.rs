@@ -204,6 +204,7 @@ impl Writer {
             return Ok(what_holds(tables, targets, now)?);
         }
         let shared = Arc::clone(&self.shared);
+        let latest = self.sweeper.latest(now);
         let note = note(&order.terms, order.reason, now);
         let first = self.counter + 1;
         let mut work = Work::default();
@@ -213,6 +214,7 @@ impl Writer {
             let at = Setting {
                 settings,
                 now,
+                latest,
                 lead: shared.sightings.lead(iss, now, settings.leeway),
             };
             let requests = plan::requests(named, &order.rules, order.expires_at, at);

@@ -1,6 +1,7 @@
 //! The ledger, tried from outside: a node that is started, asked, stopped and started again on a
 //! disk that can be looked into.
 
+mod bounds;
 mod disk;
 mod sweeping;
 
