@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{
-    Boot, CutOff, Dot, Exception, KeptBy, Lifetime, NEVER, Note, Request, Rule, UnixNanos,
-};
+use super::{Boot, CutOff, Dot, Exception, KeptBy, Lifetime, Note, Request, Rule, UnixNanos};
 
 /// What one writer does.
 #[derive(Clone, Debug)]

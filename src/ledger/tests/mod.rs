@@ -1,6 +1,7 @@
 //! The ledger, tried from outside: a node that is started, asked, stopped and started again on a
 //! disk that can be looked into.
 
+mod answers;
 mod bounds;
 mod disk;
 mod sweeping;
@@ -10,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     clock::{Clock as _, ManualClock},
-    model::{Exception, IssuerSettings, Reason, RuleKind, Target, What},
+    model::{Exception, IssuerSettings, Reason, Rule, RuleKind, Target, What},
 };
 use disk::Disk;
 
