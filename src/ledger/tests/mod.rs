@@ -3,6 +3,7 @@
 
 mod answers;
 mod bounds;
+mod crash;
 mod disk;
 mod sweeping;
 
