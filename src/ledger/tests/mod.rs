@@ -5,6 +5,7 @@ mod answers;
 mod bounds;
 mod crash;
 mod disk;
+mod history;
 mod sweeping;
 
 use std::{sync::Arc, time::Duration};
