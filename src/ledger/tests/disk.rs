@@ -69,6 +69,10 @@ impl Disk {
         self.with(|state| state.actions.as_ref().map_or(0, Vec::len))
     }
 
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.with(|state| state.bytes.clone())
+    }
+
     pub(super) fn actions(&self) -> Vec<Action> {
         self.with(|state| state.actions.clone().unwrap_or_default())
     }

@@ -5,8 +5,10 @@ mod answers;
 mod bounds;
 mod crash;
 mod disk;
+
 mod history;
 mod sweeping;
+mod watching;
 
 use std::{sync::Arc, time::Duration};
 
