@@ -272,3 +272,6 @@ fn is_within(
         bound.as_secs()
     )))
 }
+
+#[cfg(test)]
+mod tests;

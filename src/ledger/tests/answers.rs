@@ -7,7 +7,7 @@ fn client(id: &str) -> Target {
 }
 
 fn with_id(mut order: Revoke, key: u8, digest: u8) -> Revoke {
-    order.terms.request_id = request_id(key, digest);
+    order.terms.request_id = Some(request_id(key, digest));
     order
 }
 
@@ -189,14 +189,14 @@ async fn another_request_under_the_same_id_is_wrong_and_changes_nothing() {
         targets: vec![user("u")],
         kinds: vec![RuleKind::All],
         terms: Terms {
-            request_id: request_id(1, 3),
+            request_id: Some(request_id(1, 3)),
             ..Terms::default()
         },
     };
     node.restore(restore.clone()).await.unwrap_err();
     assert_eq!(node.condition().head, 1);
     let mut lift = restore;
-    lift.terms.request_id = request_id(2, 3);
+    lift.terms.request_id = Some(request_id(2, 3));
     for _ in 0..2 {
         node.restore(lift.clone()).await.unwrap();
         assert_eq!(node.condition().head, 2);

@@ -390,10 +390,10 @@ async fn other_claim_names_or_another_default_issuer_need_to_be_accepted() {
     type Change = fn(&mut Semantics);
     let changes: [(&str, Change); 2] = [
         ("sub", |semantics| {
-            semantics.defaults.claims.sub = "uid".to_owned()
+            semantics.defaults.claims.sub = "uid".to_owned();
         }),
         ("default_issuer", |semantics| {
-            semantics.default_issuer = None
+            semantics.default_issuer = None;
         }),
     ];
     for (what, change) in changes {

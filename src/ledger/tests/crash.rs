@@ -52,7 +52,7 @@ fn users(numbers: &BTreeSet<u8>) -> Vec<Target> {
 
 async fn take(setup: &Setup, node: &Node, step: &Step, id: u8) -> Result<(), WriteError> {
     let terms = Terms {
-        request_id: request_id(id, id),
+        request_id: Some(request_id(id, id)),
         ..Terms::default()
     };
     match step {
@@ -127,7 +127,9 @@ fn left(actions: &[Action], mut keep: impl FnMut(&Action) -> Option<Action>) -> 
         .map_or(0, |place| place + 1);
     let (safe, pending) = actions.split_at(synced);
     let mut bytes = Vec::new();
-    safe.iter().for_each(|action| action.apply(&mut bytes));
+    for action in safe {
+        action.apply(&mut bytes);
+    }
     for action in pending.iter().filter_map(&mut keep) {
         action.apply(&mut bytes);
     }
@@ -151,8 +153,8 @@ fn check(runtime: &tokio::runtime::Runtime, played: &Played, at: usize, bytes: &
         "cut at {at}: {found:?} is neither what was acknowledged nor what was asked next: {may_be:?}"
     );
     assert_eq!(
-        node.condition().held as usize,
-        runtime.block_on(node.records()).len()
+        node.condition().held,
+        runtime.block_on(node.records()).len() as u64
     );
     // It goes on from there.
     runtime.block_on(node.revoke_one(user("later"), all()));

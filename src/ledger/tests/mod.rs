@@ -175,11 +175,11 @@ fn revoke_until(jti_text: &str, exp: UnixNanos) -> Revoke {
     order
 }
 
-fn request_id(key: u8, digest: u8) -> Option<RequestId> {
-    Some(RequestId {
+fn request_id(key: u8, digest: u8) -> RequestId {
+    RequestId {
         key: [key; 16],
         digest: [digest; 16],
-    })
+    }
 }
 
 fn all() -> AskedRules {
