@@ -1,0 +1,3 @@
+//! The real program as its own process: what is on disk, on the wire and on the terminal.
+
+mod shutdown;
