@@ -1,3 +1,4 @@
 //! The real program as its own process: what is on disk, on the wire and on the terminal.
 
+mod durability;
 mod shutdown;

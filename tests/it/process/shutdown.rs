@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,6 +20,9 @@ use tonic_health::pb::{
 use crate::harness::{
     PATIENCE,
     api::{self, Thing},
+    eventually,
+    load::Load,
+    random::Random,
     sidecar::{Client, Launch, Sidecar},
     within,
 };
@@ -206,4 +210,27 @@ async fn a_closed_terminal_does_not_end_the_process() {
     );
     sidecar.signal(Signal::TERM);
     assert_eq!(sidecar.exit(PROMPTLY).await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_sigterm_comes_under_load() {
+    let mut random = Random::new(1);
+    let data_dir = tempfile::tempdir().unwrap();
+    let launch = Launch::on(data_dir.path());
+    let mut load = Load::new(16, &mut random);
+    for enough in [1, 100] {
+        let mut sidecar = launch.start().await;
+        let running = load.start(&sidecar).await;
+        let acknowledged = Arc::clone(&running.acknowledged);
+        eventually(PATIENCE, "acknowledged writes", || {
+            (acknowledged.load(Ordering::Relaxed) >= enough).then_some(())
+        })
+        .await;
+        sidecar.signal(Signal::TERM);
+        let status = sidecar.exit(PROMPTLY).await;
+        assert_eq!(status.code(), Some(0), "{status}");
+        load = within(PROMPTLY, "writers that see it", running.stopped()).await;
+        let sidecar = launch.start().await;
+        assert!(load.check(&sidecar, true).await >= 1);
+    }
 }
