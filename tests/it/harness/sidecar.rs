@@ -110,7 +110,8 @@ impl Log {
 pub(crate) struct Sidecar {
     child: Child,
     log: Arc<Log>,
-    began: Instant,
+    /// When it was started.
+    pub(crate) began: Instant,
     /// How long it took from the start until it said SERVING.
     pub(crate) ready_after: Duration,
     /// `HOST:PORT`.
