@@ -77,7 +77,7 @@ impl Journal {
     fn at(path: &Path, directory: &Path) -> Result<Self, JournalError> {
         let db = builder().create(path).map_err(|error| match error {
             DatabaseError::Storage(redb::StorageError::Io(source))
-                if source.kind() != std::io::ErrorKind::InvalidData =>
+                if damage_of(&source).is_none() =>
             {
                 JournalError::Directory {
                     path: directory.display().to_string(),
@@ -142,12 +142,20 @@ fn explain(error: DatabaseError, path: &str) -> JournalError {
         DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => {
             JournalError::Damaged(error.to_string())
         }
-        DatabaseError::Storage(redb::StorageError::Io(source))
-            if source.kind() == std::io::ErrorKind::InvalidData =>
-        {
-            JournalError::Damaged("it is not a journal".to_owned())
-        }
+        DatabaseError::Storage(redb::StorageError::Io(source)) => match damage_of(&source) {
+            Some(damage) => JournalError::Damaged(damage.to_owned()),
+            None => redb::StorageError::Io(source).into(),
+        },
         other => other.into(),
+    }
+}
+
+/// What an error says of the file's contents, when it is not the disk's or the directory's.
+fn damage_of(error: &std::io::Error) -> Option<&'static str> {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => Some("it is not a journal"),
+        std::io::ErrorKind::UnexpectedEof => Some("it is cut short"),
+        _ => None,
     }
 }
 
