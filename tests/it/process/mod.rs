@@ -2,3 +2,4 @@
 
 mod durability;
 mod shutdown;
+mod start_faults;
