@@ -9,5 +9,6 @@
     reason = "a test fails by panicking, reads its own environment and clock, and tells figures"
 )]
 
+mod grpc;
 mod harness;
 mod process;

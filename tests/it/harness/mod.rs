@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod load;
+pub(crate) mod node;
 pub(crate) mod random;
 pub(crate) mod sidecar;
 
