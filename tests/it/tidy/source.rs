@@ -136,7 +136,8 @@ fn has_word(code: &str, word: &str) -> bool {
         let ends = word.ends_with(part_of_word);
         let before = code[..at].chars().next_back().is_some_and(part_of_word);
         let after = code[at + word.len()..].chars().next();
-        !(starts && before) && !(ends && after.is_some_and(part_of_word))
+        let is_part = starts && before || ends && after.is_some_and(part_of_word);
+        !is_part
     })
 }
 
