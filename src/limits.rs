@@ -40,6 +40,9 @@ pub const MESSAGE_BYTES_MAX: usize = (BATCH_MAX + 16) * (TOKEN_BYTES_MAX + 64);
 pub const PAGE_SIZE_MAX: usize = 1_000;
 /// Records of a page when none is asked for.
 pub const PAGE_SIZE_DEFAULT: usize = 100;
+/// Bytes of the records of one page, about, before a short page is answered: gRPC clients take
+/// messages of up to 4 MiB unless told otherwise, and one record is far below the rest of that.
+pub const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Records looked at for one page before a short page is answered: bounds the time of a call.
 pub const PAGE_SCAN_MAX: usize = 50_000;
 
@@ -65,6 +68,8 @@ pub const TAIL_RECORDS_MAX: usize = 16 * 1024;
 pub const REQUEST_ID_KEPT: Duration = Duration::from_secs(600);
 /// How many request ids are remembered, oldest out first.
 pub const REQUEST_IDS_MAX: u64 = 1_000_000;
+/// Answered requests that one write forgets, so that none pays for a busy time before it.
+pub const REQUESTS_FORGOTTEN_MAX: usize = 8;
 
 /// Writes that wait for the journal; one more waits at the caller.
 pub const WRITE_QUEUE_MAX: usize = 4_096;

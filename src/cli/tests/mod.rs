@@ -1,3 +1,5 @@
+mod served;
+
 use super::*;
 
 fn parse(line: &[&str]) -> Result<Cli, clap::Error> {
@@ -88,6 +90,7 @@ fn a_target_is_exactly_one_thing_of_one_issuer() {
         ],
         &["revoke", "--iss", "i", "--sub", "s", "--version-below", "0"],
         &["revoke", "--iss", "i", "--signing-input-sha256", "abc"],
+        &["revoke", "--jwt", "-", "--exp", "+1h"],
         &["revoke-user", "--iss", "i"],
         &["restore", "--iss", "i", "--sub", "s", "--rule", "some"],
         &["check"],

@@ -1,0 +1,9 @@
+//! The API over real gRPC.
+
+mod bad_input;
+mod check;
+mod list;
+mod say;
+mod status;
+mod watch;
+mod write;

@@ -1,0 +1,4 @@
+//! WatchRevocations.
+
+mod catching_up;
+mod follower;

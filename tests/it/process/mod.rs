@@ -1,0 +1,7 @@
+//! The real program as its own process: what is on disk, on the wire and on the terminal.
+
+mod clients;
+mod durability;
+mod readme;
+mod shutdown;
+mod start_faults;
