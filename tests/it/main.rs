@@ -12,3 +12,4 @@
 mod grpc;
 mod harness;
 mod process;
+mod tidy;

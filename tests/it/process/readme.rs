@@ -1,4 +1,4 @@
-//! The README's quickstart, run as it stands there.
+//! The README's quickstart, and the examples in docs/, run as they stand there.
 
 use std::{
     fs::{self, File},
@@ -85,6 +85,31 @@ fn the_quickstart_of_the_readme_does_what_it_shows() {
     let printed = run(block, directory.path());
     let missing = missing(block, &printed);
     assert_eq!(missing, None, "is not, in its place, in:\n{printed}");
+}
+
+/// All blocks of a page, as somebody pastes them into a shell one after the other: a command that
+/// exits with something else than zero, as Check does, ends nothing.
+fn pasted(page: &str) -> String {
+    let blocks = page.split("```sh\n").skip(1);
+    let blocks: Vec<&str> = blocks
+        .map(|block| block.split_once("```").expect("the block's end").0)
+        .collect();
+    format!("set +e\n{}", blocks.concat())
+}
+
+#[test]
+fn the_examples_of_the_docs_do_what_they_show() {
+    for page in ["docs/semantics.md", "docs/recipes.md"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+        let script = pasted(&text);
+        let directory = tempfile::tempdir().unwrap();
+        let printed = run(&script, directory.path());
+        let missing = missing(&script, &printed);
+        assert_eq!(
+            missing, None,
+            "{page}: is not, in its place, in:\n{printed}"
+        );
+    }
 }
 
 #[test]
