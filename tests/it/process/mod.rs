@@ -1,5 +1,7 @@
 //! The real program as its own process: what is on disk, on the wire and on the terminal.
 
+mod cli;
+mod cli_watch;
 mod clients;
 mod durability;
 mod readme;
