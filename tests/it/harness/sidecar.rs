@@ -25,17 +25,46 @@ pub(crate) type Client = RevocationServiceClient<Channel>;
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     flags: Vec<OsString>,
+    file_kib_max: Option<u32>,
 }
 
 impl Launch {
     /// One that keeps nothing.
     pub(crate) fn ephemeral() -> Self {
-        Self { flags: Vec::new() }.flag("--ephemeral")
+        Self::bare().flag("--ephemeral")
     }
 
     /// One that keeps its journal in a directory.
     pub(crate) fn on(data_dir: &Path) -> Self {
-        Self { flags: Vec::new() }.flag("--data-dir").flag(data_dir)
+        Self::bare().flag("--data-dir").flag(data_dir)
+    }
+
+    fn bare() -> Self {
+        Self {
+            flags: Vec::new(),
+            file_kib_max: None,
+        }
+    }
+
+    /// No file of the process can grow beyond this, as on a disk that is full.
+    pub(crate) fn file_kib_max(mut self, kib: u32) -> Self {
+        self.file_kib_max = Some(kib);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let Some(kib) = self.file_kib_max else {
+            return program();
+        };
+        let mut command = Command::new("bash");
+        // Without the trap the kernel would end the process instead of failing the write.
+        let limited = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+        command
+            .env_clear()
+            .arg("-c")
+            .arg(limited)
+            .arg(program().get_program());
+        command
     }
 
     pub(crate) fn flag(mut self, flag: impl AsRef<OsStr>) -> Self {
@@ -47,7 +76,8 @@ impl Launch {
     pub(crate) fn spawn(&self) -> Sidecar {
         let scratch = tempfile::tempdir().unwrap();
         let address_file = scratch.path().join("addresses.json");
-        let mut child = program()
+        let mut child = self
+            .command()
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .arg("--address-file")
             .arg(&address_file)

@@ -4,6 +4,7 @@ mod cli;
 mod cli_watch;
 mod clients;
 mod durability;
+mod full_disk;
 mod readme;
 mod shutdown;
 mod start_faults;
