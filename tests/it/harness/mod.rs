@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub(crate) mod api;
+pub(crate) mod command;
 pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod random;

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::{BufRead as _, BufReader, Read},
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -16,33 +16,55 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{PATIENCE, eventually, within};
+use super::{PATIENCE, command::program, eventually, within};
 
 /// The API's client.
 pub(crate) type Client = RevocationServiceClient<Channel>;
-
-/// The program, with nothing of this process's environment.
-pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rescind"));
-    command.env_clear();
-    command
-}
 
 /// How to start a sidecar.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     flags: Vec<OsString>,
+    file_kib_max: Option<u32>,
 }
 
 impl Launch {
     /// One that keeps nothing.
     pub(crate) fn ephemeral() -> Self {
-        Self { flags: Vec::new() }.flag("--ephemeral")
+        Self::bare().flag("--ephemeral")
     }
 
     /// One that keeps its journal in a directory.
     pub(crate) fn on(data_dir: &Path) -> Self {
-        Self { flags: Vec::new() }.flag("--data-dir").flag(data_dir)
+        Self::bare().flag("--data-dir").flag(data_dir)
+    }
+
+    fn bare() -> Self {
+        Self {
+            flags: Vec::new(),
+            file_kib_max: None,
+        }
+    }
+
+    /// No file of the process can grow beyond this, as on a disk that is full.
+    pub(crate) fn file_kib_max(mut self, kib: u32) -> Self {
+        self.file_kib_max = Some(kib);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let Some(kib) = self.file_kib_max else {
+            return program();
+        };
+        let mut command = Command::new("bash");
+        // Without the trap the kernel would end the process instead of failing the write.
+        let limited = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+        command
+            .env_clear()
+            .arg("-c")
+            .arg(limited)
+            .arg(program().get_program());
+        command
     }
 
     pub(crate) fn flag(mut self, flag: impl AsRef<OsStr>) -> Self {
@@ -54,7 +76,8 @@ impl Launch {
     pub(crate) fn spawn(&self) -> Sidecar {
         let scratch = tempfile::tempdir().unwrap();
         let address_file = scratch.path().join("addresses.json");
-        let mut child = program()
+        let mut child = self
+            .command()
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .arg("--address-file")
             .arg(&address_file)
@@ -221,52 +244,4 @@ impl Drop for Sidecar {
             println!("-- the sidecar's log:\n{}", self.stderr());
         }
     }
-}
-
-/// What a command did.
-#[derive(Debug)]
-pub(crate) struct Output {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-/// Runs a command that ends by itself.
-pub(crate) fn output_of(command: &mut Command) -> Output {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stdout = read(child.stdout.take().unwrap());
-    let stderr = read(child.stderr.take().unwrap());
-    let began = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break Some(status);
-        }
-        if began.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
-    let Some(code) = status.map(|status| status.code().unwrap_or(-1)) else {
-        panic!("it did not end by itself: {command:?}\n{stdout}\n{stderr}");
-    };
-    Output {
-        code,
-        stdout,
-        stderr,
-    }
-}
-
-fn read(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut text = Vec::new();
-        pipe.read_to_end(&mut text).unwrap();
-        String::from_utf8_lossy(&text).into_owned()
-    })
 }

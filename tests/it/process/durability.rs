@@ -18,7 +18,7 @@ use crate::harness::{
     within,
 };
 
-/// Kills when nobody asks for more with RESCIND_KILLS.
+/// Kills when nobody asks for more with `RESCIND_KILLS`.
 const KILLS: u64 = 30;
 /// Callers at once.
 const WRITERS: usize = 24;
@@ -28,7 +28,7 @@ fn asked_for(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// The seed of this run: RESCIND_SEED repeats the choices of another.
+/// The seed of this run: `RESCIND_SEED` repeats the choices of another.
 fn seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     asked_for("RESCIND_SEED", u64::from(now.subsec_nanos()))

@@ -1,16 +1,11 @@
 //! Whatever is wrong at a start is told in one line: what, where, and what to do.
 
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::FileExt as _,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, net::TcpListener, os::unix::fs::FileExt as _, path::Path, process::Command};
 
 use crate::harness::{
     api::{self, Thing},
-    sidecar::{Launch, output_of, program},
+    command::{output_of, program},
+    sidecar::Launch,
 };
 
 /// Starts a sidecar that must refuse to; the one line that it says.
@@ -18,7 +13,7 @@ fn refused(code: i32, arrange: impl FnOnce(&mut Command)) -> String {
     let mut command = program();
     command.args(["serve", "--log-filter", "off"]);
     arrange(&mut command);
-    let output = output_of(command.stdin(Stdio::null()));
+    let output = output_of(&mut command);
     assert_eq!(output.code, code, "{output:?}");
     assert_eq!(output.stdout, "");
     let lines: Vec<_> = output.stderr.lines().collect();
