@@ -192,7 +192,7 @@ pub(crate) async fn state(node: &TestNode) -> (Vec<v1::Revocation>, u64, Option<
     (listed, node.ledger.condition().head, records)
 }
 
-/// What an INVALID_ARGUMENT says: the field that it blames, and its message. Whatever every such
+/// What an `INVALID_ARGUMENT` says: the field that it blames, and its message. Whatever every such
 /// error must carry is asserted here.
 pub(crate) fn blamed(status: &Status) -> (String, String) {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");

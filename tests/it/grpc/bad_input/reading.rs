@@ -1,4 +1,4 @@
-//! ListRevocations, WatchRevocations, and the checks.
+//! `ListRevocations`, `WatchRevocations` and the checks.
 
 use prost_types::{Duration, Timestamp};
 use rescind::proto::v1::{
@@ -62,7 +62,7 @@ async fn lists_and_watches_are_asked_for_within_their_bounds() {
                 ask.revoked_after = Some(Timestamp {
                     seconds: -1,
                     nanos: 0,
-                })
+                });
             }),
         ),
         (
@@ -266,7 +266,10 @@ async fn a_bad_check_is_invalid_and_its_detail_says_why_without_its_text() {
             .check_batch(CheckBatchRequest { checks })
             .await;
         let verdicts = batch.unwrap().into_inner().results;
-        let verdicts: Vec<_> = verdicts.iter().map(|answer| answer.verdict()).collect();
+        let verdicts: Vec<_> = verdicts
+            .iter()
+            .map(rescind::proto::v1::CheckResponse::verdict)
+            .collect();
         assert_eq!(
             verdicts,
             [Verdict::Active, Verdict::Invalid, Verdict::Active]

@@ -69,7 +69,11 @@ async fn answers_carry_the_ids_in_the_order_of_the_questions_and_half_closing_en
     for id in ids {
         let answer = next(&mut answers).await.unwrap().unwrap();
         assert_eq!(answer.id, id);
-        let verdicts: Vec<_> = answer.results.iter().map(|one| one.verdict()).collect();
+        let verdicts: Vec<_> = answer
+            .results
+            .iter()
+            .map(rescind::proto::v1::CheckResponse::verdict)
+            .collect();
         assert_eq!(
             verdicts,
             [Verdict::Active, Verdict::Revoked, Verdict::Active]

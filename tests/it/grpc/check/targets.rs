@@ -2,7 +2,7 @@
 
 use rescind::{
     model::MissingKid,
-    proto::v1::{self, Claims, Reason, RevokeRequest, RuleKind, Rules, Target, Values, Verdict},
+    proto::v1::{self, Claims, Reason, RevokeRequest, RuleKind, Rules, Values, Verdict},
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -134,7 +134,7 @@ async fn a_target_of_every_kind_denies_what_it_names_and_nothing_else() {
     node.stop().await;
 }
 
-/// The token says iat = now - 60, version 4, auth_time = now - 600.
+/// The token says iat = now - 60, version 4, `auth_time` = now - 600.
 #[tokio::test]
 async fn a_rule_denies_below_its_cut_off_only() {
     let now = crate::harness::node::START.secs_floor();

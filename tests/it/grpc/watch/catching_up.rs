@@ -1,5 +1,7 @@
 //! What a watcher that begins, or was away, is told.
 
+use prost::Message;
+use rescind::limits;
 use rescind::proto::v1::revocation_service_client::RevocationServiceClient;
 use rescind::proto::v1::{
     RevokeRequest, RuleKind, WatchRevocationsRequest, watch_revocations_response::Event,
@@ -75,13 +77,100 @@ async fn what_was_superseded_while_a_slow_watcher_read_comes_before_caught_up() 
         ..revoke(again.collect())
     };
     node.api.clone().revoke(again).await.unwrap();
+    watcher.read_on(&mut stream).await;
+    assert_eq!(watcher.held.len(), 2_000);
+    drop(stream);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_backlog_beyond_memory_comes_from_the_journal_in_bounded_messages() {
+    let node = TestNode::start(Options::default()).await;
+    let mut api = node.api.clone();
+    let count = limits::TAIL_RECORDS_MAX + 1_000;
+    let mut written = 0;
+    while written < count {
+        let targets = (written..written + 1_000).map(|number| user(&number.to_string()));
+        let request = RevokeRequest {
+            // Some messages are cut by their bytes, some by their number.
+            comment: "x".repeat(if written % 2_000 == 0 { 1_024 } else { 0 }),
+            ..revoke(targets.collect())
+        };
+        api.revoke(request).await.unwrap();
+        written += 1_000;
+    }
+    let mut watcher = Follower::default();
+    let (mut stream, _) = watcher.resume(&api).await;
+    let (mut by_number, mut by_bytes) = (0, 0);
     loop {
         let (cursor, event) = next(&mut stream).await.unwrap().unwrap();
+        if let Event::Records(records) = &event {
+            let (number, bytes) = (records.revocations.len(), records.encoded_len());
+            let largest = records.revocations.iter().map(Message::encoded_len).max();
+            assert!(number <= limits::WATCH_BATCH_RECORDS_MAX);
+            // Each record's own tag and length come on top of what is counted.
+            assert!(bytes <= limits::WATCH_BATCH_BYTES_MAX + 4 * number);
+            by_number += usize::from(number == limits::WATCH_BATCH_RECORDS_MAX);
+            by_bytes += usize::from(bytes + largest.unwrap() > limits::WATCH_BATCH_BYTES_MAX);
+        }
         if watcher.take(cursor, event) {
             break;
         }
     }
-    assert_eq!(watcher.held.len(), 2_000);
-    drop(stream);
+    assert_eq!(watcher.held.len(), written);
+    assert!(by_number > 0 && by_bytes > 0, "{by_number} {by_bytes}");
+    drop((api, stream));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_stalls_nobody_and_sees_what_was_superseded_as_what_holds_now() {
+    let node = TestNode::start(Options::default()).await;
+    let channel = node
+        .connect(|endpoint| endpoint.initial_stream_window_size(64 * 1024))
+        .await;
+    let mut slow = Follower::default();
+    let (mut unread, _) = slow.resume(&RevocationServiceClient::new(channel)).await;
+    let (mut fast, _) = open(&node.api, WatchRevocationsRequest::default()).await;
+    assert!(matches!(
+        next(&mut fast).await.unwrap(),
+        Some((_, Event::CaughtUp(_)))
+    ));
+    // Ten rounds over the same thousand targets: far more than the slow one's connection holds.
+    let mut told = 0;
+    for round in 0..10 {
+        let targets = (0..1_000).map(|number| user(&number.to_string()));
+        let request = RevokeRequest {
+            comment: format!("{round:0>1024}"),
+            ..revoke(targets.collect())
+        };
+        node.advance_s(1);
+        node.api.clone().revoke(request).await.unwrap();
+        let mut seen = 0;
+        while seen < 1_000 {
+            match next(&mut fast).await.unwrap() {
+                Some((_, Event::Records(records))) => seen += records.revocations.len(),
+                Some((_, Event::Heartbeat(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        told += seen;
+    }
+    assert_eq!(told, 10_000);
+    let mut came = 0;
+    while slow.held.len() < 1_000
+        || slow
+            .held
+            .values()
+            .any(|held| !held.in_force[0].comment.ends_with('9'))
+    {
+        let (cursor, event) = next(&mut unread).await.unwrap().unwrap();
+        if let Event::Records(records) = &event {
+            came += records.revocations.len();
+        }
+        slow.take(cursor, event);
+    }
+    assert!(came < 5_000, "{came} of 10,000 versions came");
+    drop((fast, unread));
     node.stop().await;
 }

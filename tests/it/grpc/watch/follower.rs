@@ -102,10 +102,16 @@ impl Follower {
     /// Resumes, and reads until `CaughtUp`; the mode that it began with.
     pub(super) async fn catch_up(&mut self, api: &Api) -> WatchMode {
         let (mut stream, mode) = self.resume(api).await;
+        self.read_on(&mut stream).await;
+        mode
+    }
+
+    /// Reads until `CaughtUp`.
+    pub(super) async fn read_on(&mut self, stream: &mut Streaming<WatchRevocationsResponse>) {
         loop {
-            let (cursor, event) = next(&mut stream).await.unwrap().unwrap();
+            let (cursor, event) = next(stream).await.unwrap().unwrap();
             if self.take(cursor, event) {
-                return mode;
+                return;
             }
         }
     }

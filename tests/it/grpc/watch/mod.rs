@@ -1,4 +1,6 @@
-//! WatchRevocations.
+//! `WatchRevocations`.
 
 mod catching_up;
 mod follower;
+mod history;
+mod modes;

@@ -156,8 +156,11 @@ async fn a_suspension_ends_at_its_instant_by_the_clock_of_check() {
     );
 
     let end = UnixNanos::from_secs(now + 60);
-    node.clock
-        .advance(end.since(START) - Duration::from_nanos(1));
+    node.clock.advance(
+        end.since(START)
+            .checked_sub(Duration::from_nanos(1))
+            .unwrap(),
+    );
     assert_eq!(verdict(&node.api, here.clone()).await, Verdict::Revoked);
     node.clock.advance(Duration::from_nanos(1));
     assert_eq!(node.clock.wall(), end);

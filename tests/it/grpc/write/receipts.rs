@@ -19,11 +19,11 @@ use crate::harness::node::{Options, TestNode};
 const MONTH_S: u64 = 30 * 86_400;
 const GRACE_S: u64 = 600;
 
-fn half_past(seconds: u64) -> Option<Timestamp> {
-    Some(Timestamp {
+fn half_past(seconds: u64) -> Timestamp {
+    Timestamp {
         nanos: 500_000_000,
         ..at(seconds)
-    })
+    }
 }
 
 #[tokio::test]
@@ -37,12 +37,12 @@ async fn a_receipt_says_what_now_holds_and_from_when_a_token_is_safe() {
     };
     let held = InForce {
         rule: RuleKind::IssuedBefore.into(),
-        cut_off: half_past(now).map(CutOff::Before),
-        expires_at: half_past(now + MONTH_S + GRACE_S),
+        cut_off: Some(CutOff::Before(half_past(now))),
+        expires_at: Some(half_past(now + MONTH_S + GRACE_S)),
         reason: Reason::PasswordChanged.into(),
         comment: "by support".to_owned(),
         actor: "ip:127.0.0.1".to_owned(),
-        revoked_at: half_past(now),
+        revoked_at: Some(half_past(now)),
         ..InForce::default()
     };
     let receipts = revoke(&node, request).await;
@@ -95,7 +95,7 @@ async fn a_token_is_kept_until_its_exp_or_as_long_as_it_might_live() {
     for (receipt, (name, end)) in receipts.iter().zip([
         ("by-jwt", Some(at(now + 60 + GRACE_S))),
         ("by-jti", Some(quarter)),
-        ("bare", half_past(now + MONTH_S + GRACE_S)),
+        ("bare", Some(half_past(now + MONTH_S + GRACE_S))),
     ]) {
         // Neither exp nor the jwt is shown.
         assert_eq!(receipt.target, Some(jti(name)));

@@ -1,4 +1,4 @@
-//! A request_id makes a write idempotent.
+//! A `request_id` makes a write idempotent.
 
 use rescind::proto::v1::{RevokeRequest, RevokeUserRequest, RuleKind};
 
