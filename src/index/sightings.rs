@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -43,19 +43,27 @@ type ByIssuer = HashMap<Box<str>, Arc<Sighting>, foldhash::fast::RandomState>;
 pub struct Sightings {
     seen: ArcSwap<ByIssuer>,
     adding: Mutex<()>,
+    /// Whether there is something that the journal does not have.
+    is_news: AtomicBool,
 }
 
 impl Sightings {
     /// Notes a token that is otherwise in order.
     pub fn note(&self, iss: &str, iat: Option<UnixNanos>, wall: UnixNanos) {
         let lead = iat.map_or(Duration::ZERO, |iat| iat.since(wall));
-        if let Some(sighting) = self.seen.load().get(iss) {
+        let seen = self.seen.load();
+        if let Some(sighting) = seen.get(iss) {
             // Nearly every token was issued in the past: then there is nothing to write.
-            if !lead.is_zero() {
-                sighting.note(lead, wall);
+            if !lead.is_zero() && sighting.note(lead, wall) {
+                self.is_news.store(true, Ordering::Relaxed);
             }
             return;
         }
+        // Anybody can invent issuers: once there are enough they take no lock.
+        if seen.len() >= limits::ISSUERS_SEEN_MAX {
+            return;
+        }
+        self.is_news.store(true, Ordering::Relaxed);
         self.add(
             iss,
             SavedSighting {
@@ -89,6 +97,11 @@ impl Sightings {
         Some(sighting.lead(wall).min(leeway))
     }
 
+    /// Whether there is something that the journal does not have; asking makes it old.
+    pub fn take_news(&self) -> bool {
+        self.is_news.swap(false, Ordering::Relaxed)
+    }
+
     /// All of them, for the journal.
     pub fn save(&self) -> HashMap<String, SavedSighting> {
         self.seen
@@ -100,7 +113,8 @@ impl Sightings {
 }
 
 impl Sighting {
-    fn note(&self, lead: Duration, wall: UnixNanos) {
+    /// Answers whether it is more than was known.
+    fn note(&self, lead: Duration, wall: UnixNanos) -> bool {
         let now = window(wall);
         let window = self.window.load(Ordering::Relaxed);
         // Two Checks may both begin a window: the lead of one is then counted into the window
@@ -111,7 +125,7 @@ impl Sighting {
             self.lead_before.store(before, Ordering::Relaxed);
             self.window.store(now, Ordering::Relaxed);
         }
-        self.lead.fetch_max(nanos_of(lead), Ordering::Relaxed);
+        self.lead.fetch_max(nanos_of(lead), Ordering::Relaxed) < nanos_of(lead)
     }
 
     fn lead(&self, wall: UnixNanos) -> Duration {

@@ -90,7 +90,7 @@ impl Sweeper {
         let trust = self.opine(shared);
         self.notice_rewind(wall);
         let is_due = wall.since(self.last_time) >= limits::CLOCK_JOURNAL_INTERVAL;
-        if is_due && trust.is_believed() {
+        if (is_due && trust.is_believed()) || shared.sightings.take_news() {
             self.touch();
         }
         if trust != Trust::Trusted {
