@@ -264,7 +264,7 @@ impl Writer {
     /// Writes what was staged, unless it was only to be validated.
     fn finish(
         &mut self,
-        work: Work,
+        mut work: Work,
         terms: &Terms,
         counter_first: u64,
         now: UnixNanos,
@@ -276,7 +276,7 @@ impl Writer {
             return Ok(receipts);
         }
         for key in work.order {
-            let Some(staged) = work.staged.get(&key).filter(|staged| staged.is_changed) else {
+            let Some(staged) = work.staged.remove(&key).filter(|staged| staged.is_changed) else {
                 continue;
             };
             self.head += 1;
@@ -284,7 +284,7 @@ impl Writer {
             changes.push(Change {
                 key,
                 seq: self.head,
-                record: Arc::new(staged.record.clone()),
+                record: Arc::new(staged.record),
                 is_news: true,
             });
         }
