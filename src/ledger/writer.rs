@@ -107,6 +107,7 @@ impl Writer {
             let is_changed = !changes.is_empty() || self.sweeper.is_dirty();
             if is_changed {
                 tables.set_meta("head", &self.head.to_be_bytes())?;
+                shared.reserved.store(self.head, Ordering::SeqCst);
                 self.sweeper.save(tables, &shared)?;
             }
             let held = tables.count()?;
