@@ -43,8 +43,8 @@ type ByIssuer = HashMap<Box<str>, Arc<Sighting>, foldhash::fast::RandomState>;
 pub struct Sightings {
     seen: ArcSwap<ByIssuer>,
     adding: Mutex<()>,
-    /// Whether there is something that the journal does not have.
-    is_news: AtomicBool,
+    /// Whether there is something that [`Self::save`] has not told yet.
+    is_changed: AtomicBool,
 }
 
 impl Sightings {
@@ -55,7 +55,7 @@ impl Sightings {
         if let Some(sighting) = seen.get(iss) {
             // Nearly every token was issued in the past: then there is nothing to write.
             if !lead.is_zero() && sighting.note(lead, wall) {
-                self.is_news.store(true, Ordering::Relaxed);
+                self.is_changed.store(true, Ordering::Relaxed);
             }
             return;
         }
@@ -63,7 +63,6 @@ impl Sightings {
         if seen.len() >= limits::ISSUERS_SEEN_MAX {
             return;
         }
-        self.is_news.store(true, Ordering::Relaxed);
         self.add(
             iss,
             SavedSighting {
@@ -84,6 +83,12 @@ impl Sightings {
         let mut seen = HashMap::clone(&held);
         seen.insert(iss.into(), Arc::new(saved.into()));
         self.seen.store(Arc::new(seen));
+        self.is_changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything changed since this was last asked.
+    pub fn take_changed(&self) -> bool {
+        self.is_changed.swap(false, Ordering::Relaxed)
     }
 
     /// How far the clock of an issuer may be ahead of ours: the greatest lead of the last 24
@@ -97,11 +102,6 @@ impl Sightings {
         Some(sighting.lead(wall).min(leeway))
     }
 
-    /// Whether there is something that the journal does not have; asking makes it old.
-    pub fn take_news(&self) -> bool {
-        self.is_news.swap(false, Ordering::Relaxed)
-    }
-
     /// All of them, for the journal.
     pub fn save(&self) -> HashMap<String, SavedSighting> {
         self.seen
@@ -113,7 +113,7 @@ impl Sightings {
 }
 
 impl Sighting {
-    /// Answers whether it is more than was known.
+    /// Whether this lead is greater than those before it.
     fn note(&self, lead: Duration, wall: UnixNanos) -> bool {
         let now = window(wall);
         let window = self.window.load(Ordering::Relaxed);
@@ -125,7 +125,8 @@ impl Sighting {
             self.lead_before.store(before, Ordering::Relaxed);
             self.window.store(now, Ordering::Relaxed);
         }
-        self.lead.fetch_max(nanos_of(lead), Ordering::Relaxed) < nanos_of(lead)
+        let lead = nanos_of(lead);
+        self.lead.fetch_max(lead, Ordering::Relaxed) < lead
     }
 
     fn lead(&self, wall: UnixNanos) -> Duration {

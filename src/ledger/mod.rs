@@ -219,7 +219,8 @@ impl Ledger {
     pub fn cursor(&self, seq: u64, filters: u64) -> Cursor {
         Cursor {
             node: self.shared.node,
-            boot: cursor::boot_at(&self.shared.boots, seq),
+            boot: self.shared.boot,
+            head: self.shared.reserved.load(Ordering::SeqCst).max(seq),
             seq,
             filters,
         }

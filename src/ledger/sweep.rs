@@ -90,7 +90,12 @@ impl Sweeper {
         let trust = self.opine(shared);
         self.notice_rewind(wall);
         let is_due = wall.since(self.last_time) >= limits::CLOCK_JOURNAL_INTERVAL;
-        if (is_due && trust.is_believed()) || shared.sightings.take_news() {
+        if is_due && trust.is_believed() {
+            self.touch();
+        }
+        // How far an issuer's clock is ahead must survive a crash: without it the next logout would
+        // spare tokens that were issued a moment before.
+        if shared.sightings.take_changed() {
             self.touch();
         }
         if trust != Trust::Trusted {

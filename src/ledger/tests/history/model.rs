@@ -94,17 +94,22 @@ impl Model {
     }
 
     /// For each of the writes after the first `known`, the tokens that it is for and that live the
-    /// longest: one issued just before it, and the last one of a session begun just before it.
+    /// longest: one issued just before it, of which the `exp` may have been told, and the last one
+    /// of a session begun just before it.
     pub(super) fn probes(&self, known: usize) -> Vec<Claims<'static>> {
         let (token, session) = (TOKEN_BOUND, SESSION_BOUND);
         let writes = self.writes.iter().skip(known);
         writes
             .flat_map(|write| {
                 let begun = write.at.minus(SECOND);
+                let told = match write.end {
+                    TokenEnd::At(end) => end,
+                    _ => UnixNanos::FOREVER,
+                };
                 [begun, begun.plus(session)].map(|iat| Claims {
                     auth_time: Some(begun),
                     iat: Some(iat),
-                    exp: Some(iat.plus(token)),
+                    exp: Some(iat.plus(token).min(told)),
                     ..named_by(&write.target)
                 })
             })
