@@ -190,3 +190,24 @@ impl Audit {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The id is logged before it is checked: one of megabytes, or with a line break in it, once
+    /// went to the log as it was.
+    #[test]
+    fn an_audit_line_is_one_short_line_whatever_the_request_id() {
+        for (id, shown) in [
+            ("order-17".to_owned(), "order-17".to_owned()),
+            ("ü".repeat(1_000_000), "ü".repeat(64)),
+            (
+                "a\nrescind::audit: forged\u{1b}[2J".to_owned(),
+                "arescind::audit: forged[2J".to_owned(),
+            ),
+        ] {
+            assert_eq!(Audit::of("Revoke", "ip:::1", &id, 1).request_id, shown);
+        }
+    }
+}
