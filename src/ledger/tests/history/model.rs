@@ -68,7 +68,10 @@ impl Model {
             }
             if rules.all {
                 let end = order.expires_at.unwrap_or(UnixNanos::FOREVER);
-                add(RuleKind::All, end.nanos(), sessions, &[]);
+                let lasts = order
+                    .expires_at
+                    .map_or(sessions, |end| Lifetime::AtMost(end.since(now)));
+                add(RuleKind::All, end.nanos(), lasts, &[]);
             }
             let default = rules.has_no_cut_off().then_some(now);
             if let Some(cut_off) = rules.issued_before.or(default) {
@@ -154,6 +157,8 @@ impl Model {
                 TokenEnd::Unknown => existed(claims.iat),
             },
             (RuleKind::IssuedBefore, false) => true,
+            // A suspension that was over by the greatest time is over, wherever the clock went since.
+            (RuleKind::All, false) if write.cut_off != UnixNanos::FOREVER.nanos() => false,
             (RuleKind::All, false) if write.target.kind() != TargetKind::Session => true,
             // Without auth_time, the length of sessions is the operator's promise.
             _ => existed(claims.auth_time),
