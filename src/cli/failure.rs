@@ -126,6 +126,9 @@ fn write_status(err: &mut dyn Write, address: &Address, status: &Status) -> io::
         .bad_request()
         .map(|bad| bad.field_violations.as_slice())
         .unwrap_or_default()
+        .iter()
+        // A single violation may be all that the message says.
+        .filter(|violation| !status.message().contains(&violation.description))
     {
         writeln!(
             err,

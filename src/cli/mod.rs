@@ -217,31 +217,41 @@ impl From<ConfigError> for Failure {
 /// Runs a command; the code that it exits with.
 fn dispatch(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
     match command {
-        // Taken out by `run`, which owns the function that serves.
-        Command::Serve(_) => Ok(failure::OK),
-        Command::Check(args) => block_on(check::run(args, context)),
-        Command::Revoke(args) => block_on(revoke::run(*args, context)),
-        Command::RevokeUser(args) => block_on(revoke::run_user(*args, context)),
-        Command::Restore(args) => block_on(restore::run(*args, context)),
-        Command::List(args) => block_on(list::run(args, context)),
-        Command::Watch(args) => block_on(watch::run(args, context)),
-        Command::Status(args) => block_on(status::run(args, context)),
-        Command::Healthcheck(args) => block_on(healthcheck::run(args, context)),
         Command::Config(command) => config::run(command, context),
         Command::Token(command) => token::run(command, context),
         Command::Journal(JournalCommand::AcceptClock(args)) => accept_clock::run(&args, context),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "rescind", &mut context.out);
+            // Into memory first, since the generator panics when a pipe breaks.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rescind", &mut script);
+            context.out.write_all(&script)?;
             Ok(failure::OK)
         }
+        // A client needs one thread only.
+        client => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::Local(format!("cannot start the runtime: {error}")))?
+            .block_on(call(client, context)),
     }
 }
 
-/// Runs a client command, which needs one thread only.
-fn block_on(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Local(format!("cannot start the runtime: {error}")))?
-        .block_on(command)
+/// Runs a command that talks to a server.
+async fn call(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
+    match command {
+        Command::Check(args) => check::run(args, context).await,
+        Command::Revoke(args) => revoke::run(*args, context).await,
+        Command::RevokeUser(args) => revoke::run_user(*args, context).await,
+        Command::Restore(args) => restore::run(*args, context).await,
+        Command::List(args) => list::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
+        Command::Status(args) => status::run(args, context).await,
+        Command::Healthcheck(args) => healthcheck::run(args, context).await,
+        // Taken out before: these talk to no server.
+        Command::Serve(_)
+        | Command::Config(_)
+        | Command::Token(_)
+        | Command::Journal(_)
+        | Command::Completions { .. } => Ok(failure::OK),
+    }
 }

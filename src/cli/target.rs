@@ -34,7 +34,12 @@ pub(super) struct TargetArgs {
 
     /// When the token of --jti or --signing-input-sha256 expires: its revocation is kept until
     /// then; without it, for the issuer's max_token_lifetime
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        conflicts_with = "jwt"
+    )]
     exp: Option<When>,
 
     /// All tokens of a user

@@ -21,7 +21,8 @@ use super::super::{
 /// Tells what a token says, which revocations would catch it, and why it may be INVALID
 ///
 /// Needs no server and verifies no signature. Claims are read by the names that the configuration
-/// gives them. What it prints tells what the token tells, so treat it alike.
+/// gives them. What it prints tells what the token tells, so treat it alike. Exits with 1 when
+/// Check would answer INVALID whatever the time is.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -110,7 +111,7 @@ impl Shown {
         let header = [("alg", &self.alg), ("kid", &self.kid), ("typ", &self.typ)];
         let header = header.into_iter().filter_map(|(name, value)| {
             let value = value.as_deref()?;
-            Some(vec![name.to_owned(), clean(value), "header".to_owned()])
+            Some(vec![format!("header {name}"), clean(value)])
         });
         let claims = self
             .claims

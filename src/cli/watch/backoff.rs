@@ -20,6 +20,11 @@ impl Backoff {
         self.failures = 0;
     }
 
+    /// Whether nothing has failed since something came.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.failures == 0
+    }
+
     /// The next wait.
     pub(super) fn next(&mut self) -> Duration {
         // Without randomness from the system the longest wait will do.

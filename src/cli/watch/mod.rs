@@ -94,13 +94,16 @@ pub(super) async fn run(args: WatchArgs, context: &mut Context<'_>) -> Result<u8
         if args.exit_on_disconnect || !failure.is_transient() {
             return Err(failure);
         }
+        // The whole block once; while it lasts, a line each time is enough.
+        if backoff.is_fresh() {
+            failure.write(context.err)?;
+        }
         let wait = backoff
             .next()
             .max(failure.retry_after().unwrap_or_default());
-        failure.write(context.err)?;
         writeln!(
             context.err,
-            "  going on in {:.1} s, from where it stopped",
+            "{failure}; going on in {:.1} s, from where it stopped",
             wait.as_secs_f64()
         )?;
         tokio::time::sleep(wait).await;

@@ -1,3 +1,5 @@
+mod served;
+
 use super::*;
 
 fn parse(line: &[&str]) -> Result<Cli, clap::Error> {
@@ -63,7 +65,7 @@ fn a_target_is_exactly_one_thing_of_one_issuer() {
             "--rule",
             "issued_before",
         ],
-        &["revoke-user", "--sub", "s"],
+        &["revoke-user", "--iss", "i", "--sub", "s"],
         &["check", "-", "--output", "json"],
         &["check", "--claims", "{}"],
         &["watch", "--kinds", "user,session", "--until-caught-up"],
@@ -88,7 +90,9 @@ fn a_target_is_exactly_one_thing_of_one_issuer() {
         ],
         &["revoke", "--iss", "i", "--sub", "s", "--version-below", "0"],
         &["revoke", "--iss", "i", "--signing-input-sha256", "abc"],
+        &["revoke", "--jwt", "-", "--exp", "+1h"],
         &["revoke-user", "--iss", "i"],
+        &["revoke-user", "--sub", "s"],
         &["restore", "--iss", "i", "--sub", "s", "--rule", "some"],
         &["check"],
         &["check", "t", "--claims", "{}"],
