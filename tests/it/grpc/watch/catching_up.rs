@@ -4,7 +4,7 @@ use prost::Message;
 use rescind::limits;
 use rescind::proto::v1::revocation_service_client::RevocationServiceClient;
 use rescind::proto::v1::{
-    RevokeRequest, RuleKind, WatchRevocationsRequest, watch_revocations_response::Event,
+    RevokeRequest, RuleKind, WatchMode, WatchRevocationsRequest, watch_revocations_response::Event,
 };
 
 use super::{
@@ -104,6 +104,8 @@ async fn whoever_has_caught_up_holds_everything_that_was_held_all_along() {
         let mut watcher = Follower::default();
         watcher.catch_up(&node.api).await;
         assert_eq!(watcher.held.len(), HELD);
+        // A cursor from the middle of a commit is as good as any.
+        assert_eq!(watcher.catch_up(&node.api).await, WatchMode::Resumed);
     }
     writing.await.unwrap();
     node.stop().await;
