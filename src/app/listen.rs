@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    io::Write as _,
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -122,10 +123,23 @@ impl Listener {
     }
 }
 
+/// Prints the addresses really bound, whatever is logged.
+pub(super) fn print_addresses(addresses: &[Bound]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for address in addresses {
+        writeln!(out, "listening on {address}").context("cannot print the addresses")?;
+    }
+    out.flush().context("cannot print the addresses")
+}
+
 /// Writes the addresses really bound, for scripts and tests: all or nothing is there to read.
 pub(super) fn write_addresses(path: &Path, addresses: &[Bound]) -> anyhow::Result<()> {
     let listen: Vec<String> = addresses.iter().map(Bound::to_string).collect();
     let text = serde_json::json!({ "listen": listen }).to_string();
-    crate::atomic_file::write(path, text.as_bytes())
-        .with_context(|| format!("cannot write the address file {}", path.display()))
+    crate::atomic_file::write(path, text.as_bytes()).with_context(|| {
+        format!(
+            "cannot write the address file {}; give another path with --address-file",
+            path.display()
+        )
+    })
 }

@@ -14,12 +14,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic_health::server::HealthReporter;
 
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Loaded, Storage},
-    journal::{self, Journal},
+    journal::{self, Journal, JournalError},
     ledger::{Ledger, Options, WriterThread},
     proto,
     server::{self, Service},
@@ -42,6 +41,7 @@ pub fn serve(loaded: Loaded) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let app = App::bind(loaded.config, Arc::new(SystemClock)).await?;
+        listen::print_addresses(app.addresses())?;
         let stop = CancellationToken::new();
         let signals = drain::Signals::listen()?;
         let verification = app.verification().cloned();
@@ -114,8 +114,7 @@ impl App {
     /// Serves until `stop`, then drains: streams end, calls under way finish, what was acknowledged
     /// is on disk already.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        set_ready(&reporter, false).await;
+        let (readiness, health) = server::health(stop.clone()).await;
         let verification = self.verification;
         let routes = routes(&self.ledger, verification.clone(), &stop)?.add_service(health);
         let mut tasks = Tasks::new(stop.clone());
@@ -141,12 +140,11 @@ impl App {
         for address in &self.addresses {
             tracing::info!(%address, "listening");
         }
-        set_ready(&reporter, true).await;
+        readiness.set(true).await;
         tracing::info!("ready");
         stop.cancelled().await;
         tracing::info!("draining");
-        set_ready(&reporter, false).await;
-        end_health_watches(reporter).await;
+        readiness.set(false).await;
         let ended = tasks.join().await;
         let writer = self.writer;
         tokio::task::spawn_blocking(move || writer.join())
@@ -162,8 +160,18 @@ fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Ledger, Writ
         Storage::Ephemeral => journal::Storage::Memory,
         Storage::Directory(path) => journal::Storage::Directory(path.clone()),
     };
+    let place = match &config.storage {
+        Storage::Ephemeral => "cannot start".to_owned(),
+        Storage::Directory(path) => {
+            format!("cannot start on the data directory {}", path.display())
+        }
+    };
     let began = clock.steady();
-    let journal = Journal::open(&storage)?;
+    let journal = Journal::open(&storage).map_err(|error| match error {
+        // These name the place themselves.
+        JournalError::Directory { .. } | JournalError::InUse { .. } => anyhow::Error::new(error),
+        other => anyhow::Error::new(other).context(place.clone()),
+    })?;
     let options = Options {
         clock: Arc::clone(clock),
         semantics: Arc::new(config.semantics.clone()),
@@ -171,7 +179,7 @@ fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Ledger, Writ
         sweep_settle: config.sweep_settle,
         accept_changed_meaning: config.accept_changed_meaning,
     };
-    let (ledger, writer) = Ledger::open(journal, &options)?;
+    let (ledger, writer) = Ledger::open(journal, &options).context(place)?;
     tracing::info!(
         records = ledger.condition().held,
         head = ledger.condition().head,
@@ -212,24 +220,6 @@ fn routes(
             .add_service(reflection().build_v1().context("reflection v1")?)
             .add_service(reflection().build_v1alpha().context("reflection v1alpha")?),
     )
-}
-
-async fn set_ready(reporter: &HealthReporter, ready: bool) {
-    let status = if ready {
-        tonic_health::ServingStatus::Serving
-    } else {
-        tonic_health::ServingStatus::NotServing
-    };
-    for service in ["", server::SERVICE] {
-        reporter.set_service_status(service, status).await;
-    }
-}
-
-/// A health watch ends only when its service is forgotten; until then it would hold the drain up.
-async fn end_health_watches(mut reporter: HealthReporter) {
-    for service in ["", server::SERVICE] {
-        reporter.clear_service_status(service).await;
-    }
 }
 
 /// Forgets what has run out, every now and then, in slices that let writes through.

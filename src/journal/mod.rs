@@ -51,7 +51,9 @@ const REQUESTS_BY_AGE: TableDefinition<'_, (u64, Key), ()> =
 #[non_exhaustive]
 pub enum JournalError {
     /// The data directory cannot be made or used.
-    #[error("cannot use the data directory {path}: {source}")]
+    #[error(
+        "cannot use the data directory {path}; give one that this user may write to with --data-dir"
+    )]
     Directory {
         /// Which.
         path: String,

@@ -12,6 +12,7 @@ mod start;
 mod sweep;
 mod trust;
 mod validate;
+mod work;
 mod writer;
 
 use std::{
@@ -148,13 +149,12 @@ impl Ledger {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, WriteError>>) -> Command,
     ) -> Result<T, WriteError> {
-        let stopped = || WriteError::Unavailable("the node is shutting down".to_owned());
         let (answer, answered) = oneshot::channel();
         self.commands
             .send(command(answer))
             .await
-            .map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
+            .map_err(|_| WriteError::Stopping)?;
+        answered.await.map_err(|_| WriteError::Stopping)?
     }
 
     /// The record at a seq, if it is still the newest of its target.
@@ -219,7 +219,8 @@ impl Ledger {
     pub fn cursor(&self, seq: u64, filters: u64) -> Cursor {
         Cursor {
             node: self.shared.node,
-            boot: cursor::boot_at(&self.shared.boots, seq),
+            boot: self.shared.boot,
+            head: self.shared.reserved.load(Ordering::SeqCst).max(seq),
             seq,
             filters,
         }
@@ -228,7 +229,14 @@ impl Ledger {
     /// Where a watch with this cursor goes on.
     pub fn resume(&self, cursor: Cursor) -> Resume {
         let shared = &*self.shared;
-        cursor.resume(shared.node, &shared.boots, shared.feed.head())
+        // A cursor that was given in the middle of a commit says that the journal is a little
+        // further than is shown yet.
+        let reserved = shared.reserved.load(Ordering::SeqCst);
+        let head = shared.feed.head();
+        match cursor.resume(shared.node, &shared.boots, reserved.max(head)) {
+            Resume::After(seq) => Resume::After(seq.min(head)),
+            Resume::Reset => Resume::Reset,
+        }
     }
 
     /// Which node this is; stays with its data directory.

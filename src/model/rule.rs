@@ -12,7 +12,7 @@
 //! **Invariant:** [`Rule::join`] is commutative, associative and idempotent, and no clock orders
 //! anything.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{Lifetime, Reason, UnixNanos};
 
@@ -97,12 +97,12 @@ pub struct Floor {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum KeptBy {
-    /// None: an `exp`, a suspension's end, or until lifted.
+    /// None of the two: an `exp`, a suspension's end, or until lifted.
     #[default]
     Itself = 0,
     /// `max_token_lifetime`.
     TokenLifetime = 1,
-    /// `max_session_lifetime`.
+    /// `max_session_lifetime`, and `max_token_lifetime` after it.
     SessionLifetime = 2,
 }
 
@@ -152,15 +152,24 @@ impl Entry {
     /// Is a token with this value of the rule's claim, that `spared` speaks for, denied? One
     /// without the claim is denied by every entry that does not spare it.
     pub fn denies(&self, value: Option<CutOff>, spared: impl Fn(&Exception) -> bool) -> bool {
-        let cut_off = self
-            .floors
-            .iter()
-            .filter(|floor| spared(&floor.of))
-            .map(|floor| floor.cut_off)
-            .min()
-            .unwrap_or(self.cut_off);
-        cut_off != NEVER && value.is_none_or(|value| value < cut_off)
+        denies(self.cut_off, &self.floors, value, spared)
     }
+}
+
+/// Does a cut-off with these exceptions deny? As [`Entry::denies`].
+pub fn denies(
+    cut_off: CutOff,
+    floors: &[Floor],
+    value: Option<CutOff>,
+    spared: impl Fn(&Exception) -> bool,
+) -> bool {
+    let cut_off = floors
+        .iter()
+        .filter(|floor| spared(&floor.of))
+        .map(|floor| floor.cut_off)
+        .min()
+        .unwrap_or(cut_off);
+    cut_off != NEVER && value.is_none_or(|value| value < cut_off)
 }
 
 /// Up to which write of a boot a state has taken everything in.
@@ -294,30 +303,21 @@ impl Rule {
         Some(self.write(dot, lift))
     }
 
-    /// The state of a writer whose bounds were raised: its entries are kept longer. `None` when
-    /// they are kept long enough.
+    /// The state of a writer whose bounds were raised, each by so much: what was kept by them is
+    /// kept longer by as much. `None` when that concerns nothing here.
     #[must_use]
-    pub fn keep_longer(
-        &self,
-        dot: Dot,
-        bound: impl Fn(KeptBy) -> Option<Lifetime>,
-        grace: Duration,
-    ) -> Option<Self> {
+    pub fn keep_longer(&self, dot: Dot, raised_by: impl Fn(KeptBy) -> Lifetime) -> Option<Self> {
+        let longer = |entry: &Entry| raised_by(entry.kept_by).end(entry.until);
         let known: Vec<&Entry> = self.in_force().collect();
+        known.iter().find(|entry| longer(entry) > entry.until)?;
         let strongest = known.iter().max_by_key(|entry| entry.cut_off)?;
-        let until = known
-            .iter()
-            .filter_map(|entry| Some(bound(entry.kept_by)?.end(entry.note.at).plus(grace)))
-            .max()?;
         let restated = Entry {
-            until,
+            until: known.iter().map(|entry| longer(entry)).max()?,
+            kept_by: known.iter().map(|entry| entry.kept_by).max()?,
             floors: joined_floors(&known, strongest.cut_off),
             ..(*strongest).clone()
         };
-        known
-            .iter()
-            .any(|entry| entry.until < until)
-            .then(|| self.write(dot, restated))
+        Some(self.write(dot, restated))
     }
 
     fn write(&self, dot: Dot, entry: Entry) -> Self {

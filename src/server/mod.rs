@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod filter;
+mod health;
 mod inward;
 mod list;
 mod node;
@@ -29,6 +30,7 @@ use crate::{
     verification::Verification,
 };
 use check::Judge;
+pub use health::{Health, Readiness, health};
 use watchers::Watchers;
 
 /// The service's name, as health checks know it.

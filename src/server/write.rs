@@ -5,6 +5,7 @@ use tonic::Status;
 use crate::{
     ledger::{Ledger, Named, Receipt, Restore, Revoke, WriteError},
     limits,
+    model::{Reason, Target},
     proto::v1,
 };
 
@@ -21,11 +22,12 @@ pub(super) async fn revoke(
     request: v1::RevokeRequest,
 ) -> Result<v1::RevokeResponse, Status> {
     let ledger = &judge.ledger;
-    let audit = Audit::of("Revoke", actor, &request.request_id, request.targets.len());
+    let mut audit = Audit::of("Revoke", actor, &request.request_id, request.targets.len());
     let order = match are_genuine(judge, &request.targets).await {
         Ok(()) => parse_revoke(ledger, actor, request),
         Err(bad) => Err(bad),
     };
+    audit.revokes(&order);
     let receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
     Ok(v1::RevokeResponse {
         receipts: receipts.into_iter().map(outward::receipt).collect(),
@@ -38,7 +40,7 @@ pub(super) async fn revoke_user(
     actor: &str,
     request: v1::RevokeUserRequest,
 ) -> Result<v1::RevokeUserResponse, Status> {
-    let audit = Audit::of("RevokeUser", actor, &request.request_id, 1);
+    let mut audit = Audit::of("RevokeUser", actor, &request.request_id, 1);
     let user = v1::target::Kind::User(v1::UserTarget {
         iss: request.iss,
         sub: request.sub,
@@ -61,6 +63,7 @@ pub(super) async fn revoke_user(
         field: bad.field.replace("targets[0].user.", ""),
         ..bad
     });
+    audit.revokes(&order);
     let mut receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
     Ok(v1::RevokeUserResponse {
         receipt: receipts.pop().map(outward::receipt),
@@ -73,8 +76,11 @@ pub(super) async fn restore(
     actor: &str,
     request: v1::RestoreRequest,
 ) -> Result<v1::RestoreResponse, Status> {
-    let audit = Audit::of("Restore", actor, &request.request_id, request.targets.len());
+    let mut audit = Audit::of("Restore", actor, &request.request_id, request.targets.len());
     let order = parse_restore(ledger, actor, request);
+    if let Ok(order) = &order {
+        audit.name(order.targets.iter());
+    }
     let receipts = carry_out(audit, order, async |order| ledger.restore(order).await).await?;
     Ok(v1::RestoreResponse {
         receipts: receipts.into_iter().map(outward::receipt).collect(),
@@ -155,24 +161,44 @@ async fn carry_out<T>(
     done
 }
 
-/// One line for every write: who asked for what, and what came of it; never a token.
+/// Targets that an audit line names; the rest is counted.
+const AUDITED_TARGETS_MAX: usize = 5;
+
+/// One line for every write: who asked for what and why, and what came of it; never a token.
 struct Audit {
     rpc: &'static str,
     actor: String,
     request_id: String,
-    targets: usize,
+    count: usize,
+    named: Vec<String>,
+    reason: Reason,
 }
 
 impl Audit {
-    fn of(rpc: &'static str, actor: &str, request_id: &str, targets: usize) -> Self {
+    fn of(rpc: &'static str, actor: &str, request_id: &str, count: usize) -> Self {
         // Not checked yet: it may be megabytes, or hold what would pass for another line.
         let shown = request_id.chars().filter(|c| !c.is_control()).take(64);
         Self {
             rpc,
             actor: actor.to_owned(),
             request_id: shown.collect(),
-            targets,
+            count,
+            named: Vec::new(),
+            reason: Reason::default(),
         }
+    }
+
+    /// A request that cannot be read names nothing that could be trusted in a log.
+    fn revokes(&mut self, order: &Result<Revoke, BadField>) {
+        if let Ok(order) = order {
+            self.reason = order.reason;
+            self.name(order.targets.iter().map(|named| &named.target));
+        }
+    }
+
+    fn name<'a>(&mut self, targets: impl Iterator<Item = &'a Target>) {
+        let named = targets.take(AUDITED_TARGETS_MAX);
+        self.named = named.map(Target::to_string).collect();
     }
 
     fn line(&self, refused: Option<&Status>) {
@@ -182,7 +208,9 @@ impl Audit {
             rpc = self.rpc,
             actor = %self.actor,
             request_id = %self.request_id,
-            targets = self.targets,
+            count = self.count,
+            targets = self.named.join(", "),
+            reason = ?self.reason,
             outcome,
             "write"
         );

@@ -4,10 +4,13 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, and runs a node beside itself"
+    reason = "a test fails by panicking, reads its own environment and clock, and tells figures"
 )]
 
 mod grpc;
 mod harness;
+mod process;
+mod tidy;
 mod verification;
