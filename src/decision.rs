@@ -9,8 +9,8 @@ use crate::{
     clock::Rewind,
     index::{Index, RuleSet},
     model::{
-        Bounds, Claims, Invalid, IssuerSettings, KeyKind, Lifetime, Match, MissingKid, RuleKind,
-        Semantics, Target, TargetKey, UnixNanos, Verdict, What,
+        Bounds, Claims, Horizon, Invalid, IssuerSettings, KeyKind, Lifetime, Match, MissingKid,
+        RuleKind, Semantics, Target, TargetKey, UnixNanos, Verdict, What,
     },
 };
 
@@ -33,13 +33,14 @@ impl Grounds<'_> {
     /// Judges a token by its claims, whose issuer is filled in.
     pub fn judge(&self, claims: &Claims<'_>) -> Verdict {
         let settings = self.semantics.of(&claims.iss);
-        if let Err(invalid) = self.is_judgeable(claims, settings) {
+        let horizon = self.bounds.horizon(&claims.iss);
+        if let Err(invalid) = self.is_judgeable(claims, settings, horizon) {
             return Verdict::Invalid(invalid);
         }
         let now = self.rewind.now_for(claims.iat, self.wall);
         if claims
             .exp
-            .is_some_and(|exp| exp.plus(settings.leeway) <= now)
+            .is_some_and(|exp| exp.plus(settings.leeway) <= now || exp <= horizon.expired)
         {
             return Verdict::Expired;
         }
@@ -56,7 +57,12 @@ impl Grounds<'_> {
     }
 
     /// What could outlive its revocation, or could not be named by one, is INVALID.
-    fn is_judgeable(&self, claims: &Claims<'_>, settings: &IssuerSettings) -> Result<(), Invalid> {
+    fn is_judgeable(
+        &self,
+        claims: &Claims<'_>,
+        settings: &IssuerSettings,
+        horizon: Horizon,
+    ) -> Result<(), Invalid> {
         if claims.jti.is_empty() && claims.digest.is_none() {
             return Err(Invalid::new(
                 "neither jti nor signing_input_sha256 is given, so nothing could name this token: \
@@ -67,7 +73,6 @@ impl Grounds<'_> {
         is_not_after("iat", claims.iat, latest)?;
         is_not_after("auth_time", claims.auth_time, latest)?;
         is_short_enough(claims, settings)?;
-        let horizon = self.bounds.horizon(&claims.iss);
         if horizon.issued != UnixNanos::ZERO && claims.iat.is_none_or(|iat| iat < horizon.issued) {
             return Err(Invalid::new(
                 "when max_token_lifetime was raised this token was already older than it: its \
@@ -267,3 +272,6 @@ fn is_within(
         bound.as_secs()
     )))
 }
+
+#[cfg(test)]
+mod tests;

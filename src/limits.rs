@@ -65,6 +65,8 @@ pub const TAIL_RECORDS_MAX: usize = 16 * 1024;
 pub const REQUEST_ID_KEPT: Duration = Duration::from_secs(600);
 /// How many request ids are remembered, oldest out first.
 pub const REQUEST_IDS_MAX: u64 = 1_000_000;
+/// Answered requests that one write forgets, so that none pays for a busy time before it.
+pub const REQUESTS_FORGOTTEN_MAX: usize = 8;
 
 /// Writes that wait for the journal; one more waits at the caller.
 pub const WRITE_QUEUE_MAX: usize = 4_096;

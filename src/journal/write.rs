@@ -157,7 +157,7 @@ impl Tables<'_> {
         }))
     }
 
-    /// Remembers a request, and forgets those that are older than `oldest` or too many.
+    /// Remembers a request, and forgets a few of those that are older than `oldest` or too many.
     pub fn remember(
         &mut self,
         key: &[u8; 16],
@@ -175,7 +175,7 @@ impl Tables<'_> {
         self.requests
             .insert(key, answered.encode_to_vec().as_slice())?;
         self.requests_by_age.insert((answered.at, key), ())?;
-        loop {
+        for _ in 0..limits::REQUESTS_FORGOTTEN_MAX {
             let Some((age, key)) = self.oldest_request()? else {
                 break;
             };

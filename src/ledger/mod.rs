@@ -12,6 +12,7 @@ mod start;
 mod sweep;
 mod trust;
 mod validate;
+mod work;
 mod writer;
 
 use std::sync::{Arc, atomic::Ordering};

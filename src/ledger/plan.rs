@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::model::{
-    CutOff, Dot, IssuerSettings, KeptBy, Lifetime, Note, Record, Request, Rule, RuleKind,
-    TargetKind, UnixNanos,
+use crate::{
+    limits,
+    model::{
+        CutOff, Dot, IssuerSettings, KeptBy, Lifetime, Note, Record, Request, Rule, RuleKind,
+        TargetKind, UnixNanos,
+    },
 };
 
 use super::order::{AskedRules, Named, Receipt, TokenEnd};
@@ -16,6 +19,9 @@ pub(super) struct Setting<'a> {
     pub(super) settings: &'a IssuerSettings,
     /// The wall clock.
     pub(super) now: UnixNanos,
+    /// The latest time that was believed, of which `now` falls short when the clock was set back:
+    /// tokens were issued until then, so what is kept is kept from then.
+    pub(super) latest: UnixNanos,
     /// How far the issuer's clock may be ahead; `None`: no token of it was ever seen.
     pub(super) lead: Option<Duration>,
 }
@@ -80,7 +86,7 @@ fn token_request(end: TokenEnd, expires_at: Option<UnixNanos>, at: Setting<'_>) 
         TokenEnd::At(exp) => kept(exp, expires_at, KeptBy::Itself, at),
         TokenEnd::Never => (UnixNanos::FOREVER, KeptBy::Itself),
         TokenEnd::Unknown => {
-            let needed = at.settings.max_token_lifetime.end(at.now);
+            let needed = at.settings.max_token_lifetime.end(at.latest);
             kept(needed, expires_at, KeptBy::TokenLifetime, at)
         }
     };
@@ -96,7 +102,7 @@ fn all_request(is_session: bool, expires_at: Option<UnixNanos>, at: Setting<'_>)
     let (until, kept_by) = match expires_at {
         Some(end) => kept(end, None, KeptBy::Itself, at),
         None if is_session => {
-            let needed = at.settings.max_session_lifetime.end(at.now);
+            let needed = at.settings.session_tokens().end(at.latest);
             kept(needed, None, KeptBy::SessionLifetime, at)
         }
         None => (UnixNanos::FOREVER, KeptBy::Itself),
@@ -117,12 +123,12 @@ fn cut_off_request(
 ) -> Request {
     let (lifetime, kept_by) = match kind {
         RuleKind::IssuedBefore => (at.settings.max_token_lifetime, KeptBy::TokenLifetime),
-        _ => (at.settings.max_session_lifetime, KeptBy::SessionLifetime),
+        _ => (at.settings.session_tokens(), KeptBy::SessionLifetime),
     };
     // A cut-off may lie a little in the future: tokens are still issued below it until then.
     let last_issued = match kind {
-        RuleKind::VersionBelow | RuleKind::All => at.now,
-        _ => at.now.max(UnixNanos::from_nanos(cut_off)),
+        RuleKind::VersionBelow | RuleKind::All => at.latest,
+        _ => at.latest.max(UnixNanos::from_nanos(cut_off)),
     };
     let (until, kept_by) = kept(lifetime.end(last_issued), expires_at, kept_by, at);
     Request {
@@ -219,6 +225,14 @@ pub(super) fn advice(
         && exp.plus(at.settings.leeway) <= at.now
     {
         advice.push("this token has expired already".to_owned());
+    }
+    let behind = at.latest.since(at.now);
+    if behind > limits::CLOCK_JUMP_MAX {
+        advice.push(format!(
+            "the wall clock was set back by {} s: a cut-off that defaults to now spares tokens \
+             issued at later times; set the clock right and revoke again, or give the cut-off",
+            behind.as_secs()
+        ));
     }
     let bound_by_session = requests
         .iter()

@@ -15,14 +15,14 @@ use crate::{
     index::{Index, SavedSighting, Sightings, TokenSlot},
     journal::{BootSpan, Journal, JournalError},
     limits,
-    model::{Boot, Bounds, ClaimNames, Dot, KeptBy, Record, Semantics, TargetKey, UnixNanos},
+    model::{Boot, Bounds, ClaimNames, Dot, Record, Semantics, TargetKey, UnixNanos},
 };
 
 use super::{
     feed::Feed,
     shared::{Shared, apply},
     sweep::{self, Sweeper},
-    trust::{ClockTrust, Trust},
+    trust::ClockTrust,
     writer,
 };
 
@@ -135,26 +135,27 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
         Some(node) => node,
         None => random()?,
     };
-    let before = meta_json::<Bounds>(&journal, "bounds")?;
-    let bounds = before.as_ref().map_or_else(
-        || Bounds::new(&options.semantics),
-        |before| before.moved(&options.semantics, wall),
-    );
-    let is_raised = before.is_some_and(|before| bounds.is_raised_from(&before));
-    let span = BootSpan {
-        boot,
-        head_before: head,
-    };
-    let mut counter = 0;
-    if is_raised {
-        keep_longer(&journal, options, boot, &mut head, &mut counter)?;
-    }
     let time = |name| -> Result<Option<UnixNanos>, JournalError> {
         Ok(meta_u64(&journal, name)?.map(UnixNanos::from_nanos))
     };
     let last_time = time(sweep::LAST_TIME)?;
     let swept = time(sweep::SWEPT)?.unwrap_or_default();
     let rewound = time(sweep::REWOUND)?.unwrap_or_default();
+    let before = meta_json::<Bounds>(&journal, "bounds")?;
+    let bounds = before.as_ref().map_or_else(
+        || Bounds::new(&options.semantics),
+        // By a clock that was set back, too little would be taken to be forgotten.
+        |before| before.moved(&options.semantics, wall.max(swept)),
+    );
+    let span = BootSpan {
+        boot,
+        head_before: head,
+    };
+    let mut counter = 0;
+    if let Some(from) = before.filter(|before| bounds.is_raised_from(before)) {
+        let (from, to) = (&from, &bounds);
+        keep_longer(&journal, Raise { from, to }, boot, &mut head, &mut counter)?;
+    }
     let sightings = sightings(&journal, options)?;
     let held = journal.write(|tables| {
         tables.set_meta("node", &node.to_be_bytes())?;
@@ -169,7 +170,8 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
     let boots = journal.boots()?;
     let rewind = Rewind::default();
     rewind.set(swept, rewound);
-    let trust = ClockTrust::new(options.sweep_settle, wall, steady, last_time);
+    let mut trust = ClockTrust::new(options.sweep_settle, wall, steady, last_time);
+    let opinion = trust.observe(wall, steady);
     let shared = Shared {
         clock: Arc::clone(&options.clock),
         semantics: Arc::clone(&options.semantics),
@@ -185,9 +187,7 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
         live_max: options.live_max,
         held: AtomicU64::new(held),
         failure: ArcSwapOption::empty(),
-        trust: ArcSwap::from_pointee(Trust::Settling {
-            left: options.sweep_settle,
-        }),
+        trust: ArcSwap::from_pointee(opinion),
         swept: AtomicU64::new(swept.nanos()),
     };
     Ok(Opened {
@@ -219,10 +219,19 @@ fn replay(journal: &Journal, index: &Index) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Rewrites what is kept too short under the new bounds, each as a write of this boot.
+/// Bounds of which some were raised.
+#[derive(Clone, Copy, Debug)]
+struct Raise<'a> {
+    from: &'a Bounds,
+    to: &'a Bounds,
+}
+
+/// Rewrites what is kept too short under the new bounds, each as a write of this boot. The new
+/// bounds are written after it: what a crash on the way had rewritten is then kept longer twice,
+/// and nothing too short.
 fn keep_longer(
     journal: &Journal,
-    options: &Options,
+    raise: Raise<'_>,
     boot: Boot,
     head: &mut u64,
     counter: &mut u64,
@@ -246,7 +255,7 @@ fn keep_longer(
         after = *newest;
         journal.write(|tables| {
             for (seq, record) in &slice {
-                if let Some(longer) = kept_longer(record, options, boot, counter) {
+                if let Some(longer) = kept_longer(record, raise, boot, counter) {
                     *head += 1;
                     writer::put(tables, record.target.key(), &longer, *head, Some(*seq))?;
                 }
@@ -258,18 +267,9 @@ fn keep_longer(
     Ok(())
 }
 
-fn kept_longer(
-    record: &Record,
-    options: &Options,
-    boot: Boot,
-    counter: &mut u64,
-) -> Option<Record> {
-    let settings = options.semantics.of(&record.target.iss);
-    let bound = |kept_by| match kept_by {
-        KeptBy::Itself => None,
-        KeptBy::TokenLifetime => Some(settings.max_token_lifetime),
-        KeptBy::SessionLifetime => Some(settings.max_session_lifetime),
-    };
+fn kept_longer(record: &Record, raise: Raise<'_>, boot: Boot, counter: &mut u64) -> Option<Record> {
+    let iss = &record.target.iss;
+    let raised_by = |kept_by| raise.to.raised_by(raise.from, iss, kept_by);
     let mut longer = record.clone();
     let mut is_changed = false;
     for rule in longer.rules.values_mut() {
@@ -277,7 +277,7 @@ fn kept_longer(
             boot,
             counter: *counter + 1,
         };
-        if let Some(kept) = rule.keep_longer(dot, bound, settings.forget_grace) {
+        if let Some(kept) = rule.keep_longer(dot, raised_by) {
             *rule = kept;
             *counter += 1;
             is_changed = true;

@@ -67,6 +67,11 @@ impl Sweeper {
         self.is_dirty
     }
 
+    /// The latest time that was believed: it is later than `wall` when the clock was set back.
+    pub(super) fn latest(&self, wall: UnixNanos) -> UnixNanos {
+        wall.max(self.last_time).max(self.swept)
+    }
+
     pub(super) fn accept_clock(&mut self, shared: &Shared) {
         let (wall, steady) = (shared.clock.wall(), shared.clock.steady());
         self.trust.accept(wall, steady);
@@ -84,13 +89,17 @@ impl Sweeper {
         let wall = shared.clock.wall();
         let trust = self.opine(shared);
         self.notice_rewind(wall);
-        if wall.since(self.last_time) >= limits::CLOCK_JOURNAL_INTERVAL {
+        let is_due = wall.since(self.last_time) >= limits::CLOCK_JOURNAL_INTERVAL;
+        if is_due && trust.is_believed() {
             self.touch();
         }
         if trust != Trust::Trusted {
             return Ok(Swept::default());
         }
-        let expired = tables.expired(wall, limits::SWEEP_SLICE_MAX)?;
+        // One more than a slice tells whether there is more.
+        let mut expired = tables.expired(wall, limits::SWEEP_SLICE_MAX + 1)?;
+        let more = expired.len() > limits::SWEEP_SLICE_MAX;
+        expired.truncate(limits::SWEEP_SLICE_MAX);
         for seq in &expired {
             forget(tables, *seq, wall, changes)?;
         }
@@ -100,7 +109,7 @@ impl Sweeper {
         }
         Ok(Swept {
             count: expired.len(),
-            more: expired.len() == limits::SWEEP_SLICE_MAX,
+            more,
         })
     }
 
@@ -111,12 +120,11 @@ impl Sweeper {
         tables: &mut Tables<'_>,
         shared: &Shared,
     ) -> Result<(), JournalError> {
-        // Never with a time that is not believed: a start would take it for the past.
-        if !matches!(
-            **shared.trust.load(),
-            Trust::Jumped { .. } | Trust::Gap { .. }
-        ) {
-            self.last_time = shared.clock.wall();
+        // Never with a time that is not believed: a start would take it for the past. The clock
+        // may have jumped since the last sweep, so it is looked at here too.
+        let wall = shared.clock.wall();
+        if self.opine(shared).is_believed() {
+            self.last_time = wall;
         }
         for (name, time) in [
             (SWEPT, self.swept),

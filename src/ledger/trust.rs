@@ -33,6 +33,11 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// Whether the wall clock is taken to be right, be it too early to forget by it.
+    pub(super) fn is_believed(self) -> bool {
+        matches!(self, Self::Trusted | Self::Settling { .. })
+    }
+
     /// For people: why not, and what to do. Empty when trusted.
     pub fn detail(self) -> String {
         let accept = "set the clock right, or accept the new time with `rescind journal \

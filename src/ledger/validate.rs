@@ -2,7 +2,7 @@
 
 use crate::{
     limits,
-    model::{Semantics, Target, TargetKind, UnixNanos, What},
+    model::{NEVER, Semantics, Target, TargetKind, UnixNanos, What},
 };
 
 use super::order::{AskedRules, Restore, Revoke, WriteError};
@@ -22,12 +22,7 @@ pub(super) fn revoke(
         ));
     }
     exceptions(&order.rules)?;
-    if order.expires_at.is_some_and(|end| end <= now) {
-        return Err(WriteError::invalid(
-            "expires_at",
-            "lies in the past: give a time to come, or leave it out",
-        ));
-    }
+    cut_offs(&order.rules)?;
     for (number, named) in order.targets.iter().enumerate() {
         let settings = semantics.of(&named.target.iss);
         needs_rules(number, &named.target, &order.rules)?;
@@ -62,6 +57,18 @@ pub(super) fn revoke(
                 ));
             }
         }
+    }
+    Ok(())
+}
+
+/// Checks the end that was asked for, once it is known that this is no repeat: between a request
+/// and its repeat an end may pass.
+pub(super) fn end(order: &Revoke, now: UnixNanos) -> Result<(), WriteError> {
+    if order.expires_at.is_some_and(|end| end <= now) {
+        return Err(WriteError::invalid(
+            "expires_at",
+            "lies in the past: give a time to come, or leave it out",
+        ));
     }
     Ok(())
 }
@@ -106,6 +113,26 @@ fn count(targets: usize) -> Result<(), WriteError> {
                 limits::BATCH_MAX
             ),
         ));
+    }
+    Ok(())
+}
+
+/// A cut-off of zero would deny nothing.
+fn cut_offs(rules: &AskedRules) -> Result<(), WriteError> {
+    for (field, cut_off) in [
+        ("issued_before", rules.issued_before.map(UnixNanos::nanos)),
+        ("version_below", rules.version_below),
+        (
+            "authenticated_before",
+            rules.authenticated_before.map(UnixNanos::nanos),
+        ),
+    ] {
+        if cut_off == Some(NEVER) {
+            return Err(WriteError::invalid(
+                format!("rules.{field}"),
+                "is 0, which denies nothing: give a greater one, or leave it out",
+            ));
+        }
     }
     Ok(())
 }

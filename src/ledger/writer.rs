@@ -4,7 +4,6 @@
 //! what it wrote to Check and to watchers, and answers.
 
 use std::{
-    collections::HashMap,
     ops::ControlFlow,
     sync::{Arc, atomic::Ordering},
 };
@@ -14,14 +13,16 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     journal::{AnsweredRequest, JournalError, Live, Tables},
     limits,
-    model::{Dot, Note, Reason, Record, Target, TargetKey, UnixNanos},
+    model::{Dot, Note, Reason, Record, TargetKey, UnixNanos},
 };
 
 use super::{
     order::{Receipt, RequestId, Restore, Revoke, Terms, WriteError},
     plan::{self, Setting},
-    shared::{Shared, apply, is_emergency, slot_of},
+    shared::{Shared, apply, slot_of},
     sweep::{Sweeper, Swept},
+    validate,
+    work::{Refused, Work, what_holds},
 };
 
 type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
@@ -40,14 +41,6 @@ enum Done {
     Receipts(Answer<Vec<Receipt>>, Result<Vec<Receipt>, WriteError>),
     Swept(Answer<Swept>, Swept),
     Accepted(Answer<()>),
-}
-
-/// A target in the transaction at hand.
-#[derive(Debug)]
-struct Staged {
-    record: Record,
-    superseded: Option<u64>,
-    is_changed: bool,
 }
 
 /// What a transaction changed, for the index and the feed.
@@ -107,7 +100,9 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let written = shared.journal.write(|tables| {
             for command in group.by_ref() {
-                done.push(self.carry_out(command, tables, &mut changes)?);
+                let (came_to, failed) = self.carry_out(command, tables, &mut changes);
+                done.push(came_to);
+                failed?;
             }
             let is_changed = !changes.is_empty() || self.sweeper.is_dirty();
             if is_changed {
@@ -166,30 +161,36 @@ impl Writer {
         WriteError::Unavailable(failure)
     }
 
+    /// What a command came to is answered even when the journal failed on it.
     fn carry_out(
         &mut self,
         command: Command,
         tables: &mut Tables<'_>,
         changes: &mut Vec<Change>,
-    ) -> Result<Done, JournalError> {
-        Ok(match command {
+    ) -> (Done, Result<(), JournalError>) {
+        match command {
             Command::Revoke(order, answer) => {
                 let result = self.revoke(&order, tables, changes);
-                Done::Receipts(answer, flatten(result)?)
+                let (result, failed) = flatten(result);
+                (Done::Receipts(answer, result), failed)
             }
             Command::Restore(order, answer) => {
                 let result = self.restore(&order, tables, changes);
-                Done::Receipts(answer, flatten(result)?)
+                let (result, failed) = flatten(result);
+                (Done::Receipts(answer, result), failed)
             }
             Command::Sweep(answer) => {
-                let swept = self.sweeper.sweep(&self.shared, tables, changes)?;
-                Done::Swept(answer, swept)
+                let (swept, failed) = match self.sweeper.sweep(&self.shared, tables, changes) {
+                    Ok(swept) => (swept, Ok(())),
+                    Err(error) => (Swept::default(), Err(error)),
+                };
+                (Done::Swept(answer, swept), failed)
             }
             Command::AcceptClock(answer) => {
                 self.sweeper.accept_clock(&self.shared);
-                Done::Accepted(answer)
+                (Done::Accepted(answer), Ok(()))
             }
-        })
+        }
     }
 
     fn revoke(
@@ -204,6 +205,8 @@ impl Writer {
             return Ok(what_holds(tables, targets, now)?);
         }
         let shared = Arc::clone(&self.shared);
+        validate::end(order, now)?;
+        let latest = self.sweeper.latest(now);
         let note = note(&order.terms, order.reason, now);
         let first = self.counter + 1;
         let mut work = Work::default();
@@ -213,6 +216,7 @@ impl Writer {
             let at = Setting {
                 settings,
                 now,
+                latest,
                 lead: shared.sightings.lead(iss, now, settings.leeway),
             };
             let requests = plan::requests(named, &order.rules, order.expires_at, at);
@@ -307,92 +311,6 @@ impl Writer {
     }
 }
 
-/// The targets of one command: each is read once, however often it is named.
-#[derive(Debug, Default)]
-struct Work {
-    staged: HashMap<TargetKey, Staged>,
-    /// In the order in which they were first named.
-    order: Vec<TargetKey>,
-    /// One for each time that a target is named.
-    named: Vec<(TargetKey, Vec<String>)>,
-}
-
-impl Work {
-    fn stage(&mut self, tables: &Tables<'_>, target: &Target) -> Result<&mut Staged, JournalError> {
-        let key = target.key();
-        Ok(match self.staged.entry(key) {
-            std::collections::hash_map::Entry::Occupied(held) => held.into_mut(),
-            std::collections::hash_map::Entry::Vacant(vacant) => {
-                let superseded = tables.live(&key)?.map(|live| live.seq);
-                let held = superseded.map(|seq| tables.record(seq)).transpose()?;
-                self.order.push(key);
-                vacant.insert(Staged {
-                    record: held
-                        .flatten()
-                        .unwrap_or_else(|| Record::new(target.clone())),
-                    superseded,
-                    is_changed: false,
-                })
-            }
-        })
-    }
-
-    fn note(&mut self, target: &Target, warnings: Vec<String>) {
-        self.named.push((target.key(), warnings));
-    }
-
-    fn check_quota(&self, tables: &Tables<'_>, shared: &Shared) -> Result<(), Refused> {
-        let held = tables.count()?;
-        let added = |staged: &&Staged| staged.superseded.is_none() && staged.is_changed;
-        let (mut usual, mut emergency) = (0_u64, 0_u64);
-        for staged in self.staged.values().filter(added) {
-            if is_emergency(staged.record.target.key_kind(), &staged.record) {
-                emergency += 1;
-            } else {
-                usual += 1;
-            }
-        }
-        let live_max = shared.live_max;
-        let reserve = live_max / limits::LIVE_RESERVE_DIVISOR;
-        let reserved = if usual > 0 && held + usual + emergency > live_max - reserve {
-            ", a tenth being kept for keys, issuers, clients, claims and `all` on users"
-        } else if emergency > 0 && held + emergency > live_max {
-            ""
-        } else {
-            return Ok(());
-        };
-        Err(Refused::Write(WriteError::QuotaFull {
-            live_max,
-            held,
-            reserved,
-        }))
-    }
-
-    fn receipts(&self, now: UnixNanos) -> Vec<Receipt> {
-        self.named
-            .iter()
-            .filter_map(|(key, warnings)| {
-                let record = self.staged.get(key)?.record.clone().forget(now);
-                Some(plan::receipt(&record, warnings.clone()))
-            })
-            .collect()
-    }
-}
-
-/// The receipts of a request that was answered before.
-fn what_holds<'a>(
-    tables: &Tables<'_>,
-    targets: impl Iterator<Item = &'a Target>,
-    now: UnixNanos,
-) -> Result<Vec<Receipt>, JournalError> {
-    let mut work = Work::default();
-    for target in targets {
-        work.stage(tables, target)?;
-        work.note(target, Vec::new());
-    }
-    Ok(work.receipts(now))
-}
-
 /// Writes a record, and what the index will need of it.
 pub(super) fn put(
     tables: &mut Tables<'_>,
@@ -438,24 +356,14 @@ fn is_repeat(tables: &Tables<'_>, terms: &Terms, now: UnixNanos) -> Result<bool,
     )))
 }
 
-/// Why a command was not carried out: it is wrong, or the journal is.
-enum Refused {
-    Write(WriteError),
-    Journal(JournalError),
-}
-
-impl From<JournalError> for Refused {
-    fn from(error: JournalError) -> Self {
-        Self::Journal(error)
-    }
-}
+type Answered = Result<Vec<Receipt>, WriteError>;
 
 /// A wrong command is answered alone; a failing journal fails the whole group.
-fn flatten<T>(result: Result<T, Refused>) -> Result<Result<T, WriteError>, JournalError> {
+fn flatten(result: Result<Vec<Receipt>, Refused>) -> (Answered, Result<(), JournalError>) {
     match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(Refused::Write(error)) => Ok(Err(error)),
-        Err(Refused::Journal(error)) => Err(error),
+        Ok(receipts) => (Ok(receipts), Ok(())),
+        Err(Refused::Write(error)) => (Err(error), Ok(())),
+        Err(Refused::Journal(error)) => (Ok(Vec::new()), Err(error)),
     }
 }
 

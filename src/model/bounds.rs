@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{IssuerSettings, Lifetime, Semantics, UnixNanos};
+use super::{IssuerSettings, KeptBy, Lifetime, Semantics, UnixNanos};
 
 /// Before which times nothing is known any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub struct Horizon {
     pub issued: UnixNanos,
     /// Tokens of users who authenticated before this stay INVALID.
     pub authenticated: UnixNanos,
+    /// Tokens with `exp` up to this had expired before leeway was raised, and stay EXPIRED.
+    pub expired: UnixNanos,
 }
 
 /// The bounds of one issuer, and what moving them has cost.
@@ -26,6 +28,8 @@ struct Moved {
     token: Option<Duration>,
     /// `max_session_lifetime`; `None`: unlimited.
     session: Option<Duration>,
+    leeway: Duration,
+    grace: Duration,
     horizon: Horizon,
 }
 
@@ -42,6 +46,8 @@ impl Bounds {
         let first = |settings: &IssuerSettings| Moved {
             token: bound(settings.max_token_lifetime),
             session: bound(settings.max_session_lifetime),
+            leeway: settings.leeway,
+            grace: settings.forget_grace,
             horizon: Horizon::default(),
         };
         Self {
@@ -76,6 +82,18 @@ impl Bounds {
                 .any(|(iss, moved)| moved.is_raised_from(before.of(iss)))
     }
 
+    /// By how much longer than `before` said a revocation must be kept that one of these bounds
+    /// keeps. A longer grace concerns them all: it goes with a longer leeway.
+    pub fn raised_by(&self, before: &Self, iss: &str, kept_by: KeptBy) -> Lifetime {
+        let (now, before) = (self.of(iss), before.of(iss));
+        let (now_kept, kept_before) = match kept_by {
+            KeptBy::Itself => (Lifetime::AtMost(now.grace), Lifetime::AtMost(before.grace)),
+            KeptBy::TokenLifetime => (now.token_kept(), before.token_kept()),
+            KeptBy::SessionLifetime => (now.session_kept(), before.session_kept()),
+        };
+        now_kept.beyond(kept_before)
+    }
+
     /// Before which times nothing is known of an issuer.
     pub fn horizon(&self, iss: &str) -> Horizon {
         self.of(iss).horizon
@@ -96,18 +114,33 @@ impl Moved {
             Some(from) if is_raised(Some(from), to) => held.max(now.minus(from)),
             _ => held,
         };
+        let (leeway, before) = (to.leeway, self.leeway);
         Self {
             token,
             session,
+            leeway,
+            grace: to.forget_grace,
             horizon: Horizon {
                 issued: horizon(self.token, token, self.horizon.issued),
                 authenticated: horizon(self.session, session, self.horizon.authenticated),
+                expired: horizon(Some(before), Some(leeway), self.horizon.expired),
             },
         }
     }
 
     fn is_raised_from(&self, before: &Self) -> bool {
-        is_raised(before.token, self.token) || is_raised(before.session, self.session)
+        is_raised(before.token, self.token)
+            || is_raised(before.session, self.session)
+            || self.leeway > before.leeway
+            || self.grace > before.grace
+    }
+
+    fn token_kept(&self) -> Lifetime {
+        lifetime(self.token).and(Lifetime::AtMost(self.grace))
+    }
+
+    fn session_kept(&self) -> Lifetime {
+        lifetime(self.session).and(self.token_kept())
     }
 }
 
@@ -116,6 +149,10 @@ fn bound(lifetime: Lifetime) -> Option<Duration> {
         Lifetime::AtMost(duration) => Some(duration),
         Lifetime::Unlimited => None,
     }
+}
+
+fn lifetime(bound: Option<Duration>) -> Lifetime {
+    bound.map_or(Lifetime::Unlimited, Lifetime::AtMost)
 }
 
 fn is_raised(from: Option<Duration>, to: Option<Duration>) -> bool {

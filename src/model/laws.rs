@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{
-    Boot, CutOff, Dot, Entry, Exception, Floor, KeptBy, NEVER, Note, Request, Rule, UnixNanos,
-};
+use super::{Boot, CutOff, Dot, Exception, KeptBy, Lifetime, Note, Request, Rule, UnixNanos};
 
 /// What one writer does.
 #[derive(Clone, Debug)]
@@ -223,110 +221,55 @@ proptest! {
     }
 
     #[test]
-    fn keeping_longer_changes_nothing_else(steps in steps(), grace_s in 0_u64..100) {
-        let history = played(&steps);
-        let end = history.end();
+    fn keeping_longer_changes_nothing_else(steps in steps(), raise_s in 0_u64..100) {
+        let end = played(&steps).end();
         let dot = Dot { boot: Boot(9), counter: 1 };
-        let bound = |_| Some(super::Lifetime::AtMost(Duration::from_secs(50)));
-        if let Some(longer) = end.keep_longer(dot, bound, Duration::from_secs(grace_s)) {
-            for token in tokens() {
-                prop_assert!(denies(&longer, &token) || !denies(&end, &token));
-            }
-            prop_assert_eq!(longer.entries.len(), 1);
-            prop_assert!(longer.keep_longer(dot, bound, Duration::from_secs(grace_s)).is_none());
+        let raised_by = |_| Lifetime::AtMost(Duration::from_secs(raise_s));
+        let Some(longer) = end.keep_longer(dot, raised_by) else {
+            let all_for_ever = end.in_force().all(|entry| entry.until.is_forever());
+            prop_assert!(raise_s == 0 || all_for_ever);
+            return Ok(());
+        };
+        prop_assert!(raise_s > 0);
+        prop_assert_eq!(longer.entries.len(), 1);
+        for token in tokens() {
+            prop_assert!(denies(&longer, &token) || !denies(&end, &token));
+        }
+        for entry in end.in_force() {
+            let until = raised_by(entry.kept_by).end(entry.until);
+            prop_assert!(longer.in_force().all(|kept| kept.until >= until));
         }
     }
 }
 
-fn entry(rule: &Rule, counter: u64, cut_off: CutOff, except: &[Exception]) -> Rule {
-    let request = Request {
+/// Two entries stand side by side until a writer restates them. The restated one was kept as long
+/// as the raised bound said, even when the other had been meant to stay until lifted.
+#[test]
+fn raising_a_bound_shortens_nothing_that_stands_beside() {
+    let request = |cut_off, until, kept_by| Request {
         cut_off,
-        until: UnixNanos::FOREVER,
-        kept_by: KeptBy::Itself,
-        except: except.to_vec(),
+        until,
+        kept_by,
+        except: Vec::new(),
     };
-    let dot = Dot {
-        boot: Boot(1),
-        counter,
+    let dot = |boot| Dot {
+        boot: Boot(boot),
+        counter: 1,
     };
-    rule.revoke(dot, &request, &Note::default())
-}
-
-#[test]
-fn a_mistake_can_be_taken_back() {
-    let typed_too_high = entry(&Rule::default(), 1, 10, &[]);
-    let dot = Dot {
-        boot: Boot(1),
-        counter: 2,
+    let write = |boot, request| Rule::default().revoke(dot(boot), &request, &Note::default());
+    let soon = UnixNanos::from_secs(10);
+    let for_ever = write(1, request(3, UnixNanos::FOREVER, KeptBy::Itself));
+    let bounded = write(2, request(5, soon, KeptBy::TokenLifetime));
+    let raised_by = |kept_by| match kept_by {
+        KeptBy::TokenLifetime => Lifetime::AtMost(Duration::from_secs(5)),
+        _ => Lifetime::AtMost(Duration::ZERO),
     };
-    let lifted = typed_too_high.lift(dot, &Note::default()).unwrap();
-    let corrected = entry(&lifted, 3, 5, &[]);
-    assert!(denies(&corrected, &(Some(4), vec![])));
-    assert!(!denies(&corrected, &(Some(5), vec![])));
-}
-
-#[test]
-fn everywhere_but_here_never_gives_back_what_an_earlier_cut_off_took_from_here() {
-    let (here, there) = (ids()[0].clone(), ids()[1].clone());
-    let earlier = entry(&Rule::default(), 1, 10, &[]);
-    let rule = entry(&earlier, 2, 20, std::slice::from_ref(&here));
-    assert!(denies(&rule, &(Some(9), vec![here.clone()])));
-    assert!(!denies(&rule, &(Some(15), vec![here.clone()])));
-    assert!(denies(&rule, &(Some(15), vec![there])));
-    let floors = &rule.entries.values().next().unwrap().floors;
-    assert_eq!(
-        *floors,
-        [Floor {
-            of: here,
-            cut_off: 10
-        }]
-    );
-}
-
-#[test]
-fn a_lift_on_one_node_spares_what_another_revoked_meanwhile() {
-    let theirs = entry(&Rule::default(), 1, 10, &[]);
-    let other = |counter| Dot {
-        boot: Boot(2),
-        counter,
-    };
-    let request = Request {
-        cut_off: 5,
-        until: UnixNanos::FOREVER,
-        kept_by: KeptBy::Itself,
-        except: vec![],
-    };
-    let mine = Rule::default()
-        .revoke(other(1), &request, &Note::default())
-        .lift(other(2), &Note::default())
+    let longer = for_ever
+        .join(&bounded)
+        .keep_longer(dot(3), raised_by)
         .unwrap();
-    assert!(denies(&theirs.join(&mine), &(Some(9), vec![])));
-    assert!(denies(&mine.join(&theirs), &(Some(9), vec![])));
-}
-
-#[test]
-fn the_note_tells_of_the_cut_off_that_counts() {
-    let by = |actor: &str| Note {
-        actor: actor.to_owned(),
-        ..Note::default()
-    };
-    let request = |cut_off| Request {
-        cut_off,
-        until: UnixNanos::FOREVER,
-        kept_by: KeptBy::Itself,
-        except: vec![],
-    };
-    let dot = |counter| Dot {
-        boot: Boot(1),
-        counter,
-    };
-    let rule = Rule::default()
-        .revoke(dot(1), &request(10), &by("strong"))
-        .revoke(dot(2), &request(5), &by("weak"));
-    let told: Vec<&Entry> = rule.entries.values().collect();
-    assert_eq!(told[0].note.actor, "strong");
-    let again = rule.revoke(dot(3), &request(10), &by("again"));
-    assert_eq!(again.entries.values().next().unwrap().note.actor, "again");
-    assert_eq!(again.context[&Boot(1)].counter, 3);
-    assert_ne!(again.entries[&dot(3)].cut_off, NEVER);
+    let kept: Vec<_> = longer.in_force().collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!((kept[0].cut_off, kept[0].until), (5, UnixNanos::FOREVER));
+    assert_eq!(kept[0].kept_by, KeptBy::TokenLifetime);
 }

@@ -12,7 +12,7 @@
 //! **Invariant:** [`Rule::join`] is commutative, associative and idempotent, and no clock orders
 //! anything.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{Lifetime, Reason, UnixNanos};
 
@@ -97,12 +97,12 @@ pub struct Floor {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum KeptBy {
-    /// None: an `exp`, a suspension's end, or until lifted.
+    /// None of the two: an `exp`, a suspension's end, or until lifted.
     #[default]
     Itself = 0,
     /// `max_token_lifetime`.
     TokenLifetime = 1,
-    /// `max_session_lifetime`.
+    /// `max_session_lifetime`, and `max_token_lifetime` after it.
     SessionLifetime = 2,
 }
 
@@ -294,30 +294,21 @@ impl Rule {
         Some(self.write(dot, lift))
     }
 
-    /// The state of a writer whose bounds were raised: its entries are kept longer. `None` when
-    /// they are kept long enough.
+    /// The state of a writer whose bounds were raised, each by so much: what was kept by them is
+    /// kept longer by as much. `None` when that concerns nothing here.
     #[must_use]
-    pub fn keep_longer(
-        &self,
-        dot: Dot,
-        bound: impl Fn(KeptBy) -> Option<Lifetime>,
-        grace: Duration,
-    ) -> Option<Self> {
+    pub fn keep_longer(&self, dot: Dot, raised_by: impl Fn(KeptBy) -> Lifetime) -> Option<Self> {
+        let longer = |entry: &Entry| raised_by(entry.kept_by).end(entry.until);
         let known: Vec<&Entry> = self.in_force().collect();
+        known.iter().find(|entry| longer(entry) > entry.until)?;
         let strongest = known.iter().max_by_key(|entry| entry.cut_off)?;
-        let until = known
-            .iter()
-            .filter_map(|entry| Some(bound(entry.kept_by)?.end(entry.note.at).plus(grace)))
-            .max()?;
         let restated = Entry {
-            until,
+            until: known.iter().map(|entry| longer(entry)).max()?,
+            kept_by: known.iter().map(|entry| entry.kept_by).max()?,
             floors: joined_floors(&known, strongest.cut_off),
             ..(*strongest).clone()
         };
-        known
-            .iter()
-            .any(|entry| entry.until < until)
-            .then(|| self.write(dot, restated))
+        Some(self.write(dot, restated))
     }
 
     fn write(&self, dot: Dot, entry: Entry) -> Self {

@@ -26,6 +26,25 @@ impl Lifetime {
             Self::Unlimited => UnixNanos::FOREVER,
         }
     }
+
+    /// This lifetime and then another.
+    #[must_use]
+    pub fn and(self, then: Self) -> Self {
+        match (self, then) {
+            (Self::AtMost(first), Self::AtMost(then)) => Self::AtMost(first.saturating_add(then)),
+            _ => Self::Unlimited,
+        }
+    }
+
+    /// By how much this bound is greater than another.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::AtMost(ours), Self::AtMost(theirs)) => Self::AtMost(ours.saturating_sub(theirs)),
+            (_, Self::Unlimited) => Self::AtMost(Duration::ZERO),
+            (Self::Unlimited, Self::AtMost(_)) => Self::Unlimited,
+        }
+    }
 }
 
 /// What a token without `kid` means when keys of its issuer are revoked.
@@ -87,6 +106,14 @@ pub struct IssuerSettings {
     pub revocable_claims: Vec<String>,
     /// The names of the standard ones.
     pub claims: ClaimNames,
+}
+
+impl IssuerSettings {
+    /// How long tokens of a session may be met: the last one that it was refreshed to is issued at
+    /// the session's end and then lives its own life.
+    pub fn session_tokens(&self) -> Lifetime {
+        self.max_session_lifetime.and(self.max_token_lifetime)
+    }
 }
 
 impl Default for IssuerSettings {
