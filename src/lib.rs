@@ -5,6 +5,7 @@ mod atomic_file;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod decision;
 pub mod index;
 pub mod journal;

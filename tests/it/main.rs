@@ -1,1 +1,3 @@
 //! Integration tests: one binary, a module per behaviour.
+
+mod conformance;

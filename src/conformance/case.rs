@@ -1,0 +1,740 @@
+//! What a case looks like in JSON. Whatever is not known is an error that names the case.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::model::{ClaimNames, IssuerSettings, Lifetime, MissingKid, Semantics};
+
+use super::{Class, CaseError};
+
+/// The values of an object as they stand in the JSON text, so that no number is rounded.
+pub type Members = BTreeMap<String, Box<RawValue>>;
+
+/// One named story.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// A sentence that fails well.
+    pub name: String,
+    /// The section of an RFC, the CVE or the class of bugs that it comes from.
+    pub source: String,
+    /// What it covers.
+    pub covers: Vec<Class>,
+    /// The settings that it needs; without, the defaults.
+    #[serde(default)]
+    pub settings: Settings,
+    /// Whether it needs a clock that stands still between its steps.
+    #[serde(default)]
+    pub exact: bool,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+    /// The file it stands in.
+    #[serde(skip)]
+    pub file: String,
+}
+
+/// The settings of a case.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The issuer of tokens without `iss`.
+    pub default_issuer: Option<String>,
+    /// What holds for every issuer.
+    pub defaults: IssuerSpec,
+    /// What holds for one.
+    pub issuers: BTreeMap<String, IssuerSpec>,
+    /// Records at most.
+    pub max_live: Option<u64>,
+    /// How long the clock must behave before anything is forgotten; without, not at all.
+    pub sweep_settle: Span,
+}
+
+/// The settings of an issuer that differ from the defaults.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct IssuerSpec {
+    leeway: Option<Span>,
+    max_token_lifetime: Option<LifetimeSpec>,
+    max_session_lifetime: Option<LifetimeSpec>,
+    forget_grace: Option<Span>,
+    clock_skew: Option<Span>,
+    missing_kid: Option<MissingKidSpec>,
+    revocable_claims: Option<Vec<String>>,
+    claims: BTreeMap<ClaimSpec, String>,
+}
+
+/// A duration such as `"90s"` or `"30d"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LifetimeSpec(Lifetime);
+
+impl<'de> Deserialize<'de> for LifetimeSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "unlimited" {
+            return Ok(Self(Lifetime::Unlimited));
+        }
+        humantime::parse_duration(&text)
+            .map(|duration| Self(Lifetime::AtMost(duration)))
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum MissingKidSpec {
+    Deny,
+    Pass,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+enum ClaimSpec {
+    Jti,
+    Sub,
+    Sid,
+    ClientId,
+    AuthTime,
+    Version,
+}
+
+impl IssuerSpec {
+    fn onto(&self, base: &IssuerSettings) -> IssuerSettings {
+        let mut settings = base.clone();
+        let set = |to: &mut Duration, from: Option<Span>| *to = from.map_or(*to, |span| span.0);
+        set(&mut settings.leeway, self.leeway);
+        set(&mut settings.forget_grace, self.forget_grace);
+        if let Some(lifetime) = self.max_token_lifetime {
+            settings.max_token_lifetime = lifetime.0;
+        }
+        if let Some(lifetime) = self.max_session_lifetime {
+            settings.max_session_lifetime = lifetime.0;
+        }
+        if let Some(skew) = self.clock_skew {
+            settings.clock_skew = Some(skew.0);
+        }
+        match self.missing_kid {
+            Some(MissingKidSpec::Pass) => settings.missing_kid = MissingKid::Pass,
+            Some(MissingKidSpec::Deny) => settings.missing_kid = MissingKid::Deny,
+            None => {}
+        }
+        if let Some(names) = &self.revocable_claims {
+            settings.revocable_claims.clone_from(names);
+        }
+        for (claim, name) in &self.claims {
+            rename(&mut settings.claims, *claim, name);
+        }
+        settings
+    }
+}
+
+fn rename(claims: &mut ClaimNames, claim: ClaimSpec, name: &str) {
+    let slot = match claim {
+        ClaimSpec::Jti => &mut claims.jti,
+        ClaimSpec::Sub => &mut claims.sub,
+        ClaimSpec::Sid => &mut claims.sid,
+        ClaimSpec::ClientId => &mut claims.client_id,
+        ClaimSpec::AuthTime => &mut claims.auth_time,
+        ClaimSpec::Version => &mut claims.version,
+    };
+    name.clone_into(slot);
+}
+
+impl Settings {
+    /// What they mean; `expand` fills in the placeholders of issuers.
+    pub fn semantics(
+        &self,
+        expand: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<Semantics, String> {
+        let defaults = self.defaults.onto(&IssuerSettings::default());
+        Ok(Semantics {
+            default_issuer: self.default_issuer.as_deref().map(&expand).transpose()?,
+            issuers: self
+                .issuers
+                .iter()
+                .map(|(iss, spec)| Ok((expand(iss)?, spec.onto(&defaults))))
+                .collect::<Result<_, String>>()?,
+            defaults,
+        })
+    }
+
+    /// Whether claims stand under other names somewhere: then tokens say what claims cannot.
+    pub(super) fn renames_claims(&self) -> bool {
+        let renames = |spec: &IssuerSpec| !spec.claims.is_empty();
+        renames(&self.defaults) || self.issuers.values().any(renames)
+    }
+
+    /// The claims by which some issuer's tokens can be revoked.
+    pub(super) fn revocable(&self) -> Vec<String> {
+        let specs = std::iter::once(&self.defaults).chain(self.issuers.values());
+        specs
+            .filter_map(|spec| spec.revocable_claims.clone())
+            .flatten()
+            .collect()
+    }
+
+    /// Whether a server cannot show that it has them: they are not in its digest.
+    pub fn is_unshown(&self) -> bool {
+        let has_skew = |spec: &IssuerSpec| spec.clock_skew.is_some();
+        self.max_live.is_some()
+            || self.sweep_settle != Span::default()
+            || has_skew(&self.defaults)
+            || self.issuers.values().any(has_skew)
+    }
+}
+
+/// One step: an object with one member, which says what is done.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Makes a token.
+    Mint(Mint),
+    /// Makes another text of a token.
+    Alter(Alter),
+    /// Checks.
+    Check(Box<Check>),
+    /// Revokes.
+    Revoke(Box<Revoke>),
+    /// Logs a user out.
+    RevokeUser(Box<RevokeUser>),
+    /// Lifts.
+    Restore(Box<Restore>),
+    /// Two writes at the same time, whichever comes first.
+    Together(Vec<Step>),
+    /// Lists.
+    List(List),
+    /// Asks for the status.
+    Status(StatusWanted),
+    /// Lets time pass: `"1.5"`, `"30d"`.
+    Advance(String),
+    /// Somebody sets the wall clock, to this time of the case.
+    SetWall(String),
+    /// Sweeps until there is no more.
+    Sweep(Sweep),
+    /// Stops the node and starts it again on the same disk.
+    Restart(Restart),
+    /// A person says that the wall clock is right.
+    AcceptClock(Nothing),
+}
+
+/// `{}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// Makes a token and gives it a name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mint {
+    /// Its name in this case.
+    #[serde(rename = "as")]
+    pub name: String,
+    /// Claims beside, or instead of, the usual ones; `null` leaves one out.
+    #[serde(default)]
+    pub claims: Members,
+    /// Members of the header likewise.
+    #[serde(default)]
+    pub header: Members,
+    /// The claims as a text, taken as it is but for placeholders.
+    pub raw_claims: Option<String>,
+    /// The header as a text likewise.
+    pub raw_header: Option<String>,
+    /// What it is signed with.
+    #[serde(default)]
+    pub key: Key,
+}
+
+/// What a token is signed with.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// HS256.
+    #[default]
+    Hs256,
+    /// ES256.
+    Es256,
+}
+
+/// Makes another text of a token.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alter {
+    /// Of which.
+    pub token: String,
+    /// The name of the result.
+    #[serde(rename = "as")]
+    pub name: String,
+    /// What is done to it.
+    pub how: Alteration,
+}
+
+/// What is done to a token's text.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Alteration {
+    /// The other valid ES256 signature: (r, n − s).
+    NegateEs256S,
+    /// Another signature, which is not valid.
+    OtherSignature,
+    /// The spare bits of the signature's last character set.
+    SignatureTailBits,
+    /// The spare bits of the claims' last character set.
+    ClaimsTailBits,
+    /// `=` appended.
+    Pad,
+    /// The standard alphabet of base64.
+    StandardAlphabet,
+    /// The signature left out, its dot kept.
+    NoSignature,
+    /// The signature left out with its dot.
+    TwoParts,
+    /// Another part appended.
+    FourParts,
+    /// Two more parts appended, as a JWE has them.
+    FiveParts,
+    /// A space at the end.
+    SpaceAfter,
+    /// A line break inside.
+    LineBreak,
+    /// The last character cut off.
+    CutShort,
+    /// `Bearer ` before it.
+    Bearer,
+    /// `bEARER  ` before it: the scheme knows no case.
+    BearerInOtherCase,
+}
+
+/// Asks whether a token may be used. By name: as token and, where it says the same, as claims.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// A token, by its name; or any text with `text`.
+    pub token: Option<String>,
+    /// A text that is no minted token.
+    pub text: Option<String>,
+    /// Claims beside, or instead of, the usual ones; `null` leaves one out.
+    pub claims: Option<Members>,
+    /// `max_staleness`, in seconds.
+    pub max_staleness_s: Option<i64>,
+    /// What is to be answered.
+    pub verdict: VerdictWanted,
+    /// Which revocation denied.
+    pub by: Option<By>,
+    /// What the detail must hold.
+    #[serde(default)]
+    pub detail: Vec<String>,
+    /// What the detail must not hold.
+    #[serde(default)]
+    pub detail_hides: Vec<String>,
+}
+
+/// A verdict.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictWanted {
+    /// It may be used.
+    Active,
+    /// A revocation applies.
+    Revoked,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` has not come.
+    NotYetValid,
+    /// It cannot be judged safely.
+    Invalid,
+}
+
+/// Which revocation denied; what is left out may be anything.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct By {
+    /// What was revoked.
+    pub target: Option<Target>,
+    /// Its kind.
+    pub kind: Option<KindName>,
+    /// Which rule.
+    pub rule: Option<RuleName>,
+    /// Why.
+    pub reason: Option<String>,
+    /// What was written down.
+    pub comment: Option<String>,
+}
+
+/// A kind of target.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum KindName {
+    Token,
+    User,
+    Session,
+    Client,
+    Key,
+    Claim,
+    Issuer,
+}
+
+/// A kind of rule.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum RuleName {
+    Unspecified,
+    All,
+    IssuedBefore,
+    VersionBelow,
+    AuthenticatedBefore,
+}
+
+/// A target; its `iss` is the case's own unless it is given.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as in the API")]
+pub enum Target {
+    Token(TokenTarget),
+    User(UserTarget),
+    Session(SessionTarget),
+    Client(ClientTarget),
+    Key(KeyTarget),
+    Claim(ClaimTarget),
+    Issuer(IssuerTarget),
+    /// No kind at all.
+    Nothing(NoTarget),
+}
+
+/// `{}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoTarget {}
+
+/// One token.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct TokenTarget {
+    pub iss: Option<String>,
+    pub jti: Option<String>,
+    pub exp: Option<String>,
+    /// The name of a token of this case.
+    pub jwt: Option<String>,
+    /// A text in place of a token.
+    pub jwt_text: Option<String>,
+    /// The name of a token of this case, or `bytes*N`.
+    pub signing_input_sha256: Option<String>,
+}
+
+/// A user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct UserTarget {
+    pub iss: Option<String>,
+    pub sub: String,
+}
+
+/// A session.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct SessionTarget {
+    pub iss: Option<String>,
+    pub sid: String,
+}
+
+/// A client.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct ClientTarget {
+    pub iss: Option<String>,
+    pub client_id: String,
+}
+
+/// A key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct KeyTarget {
+    pub iss: Option<String>,
+    pub kid: String,
+}
+
+/// A claim's value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct ClaimTarget {
+    pub iss: Option<String>,
+    pub name: String,
+    pub value: String,
+}
+
+/// An issuer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct IssuerTarget {
+    pub iss: Option<String>,
+}
+
+/// What a revocation says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct Rules {
+    pub all: bool,
+    pub issued_before: Option<String>,
+    pub version_below: u64,
+    pub authenticated_before: Option<String>,
+    pub except_sid: Vec<String>,
+    pub except_jti: Vec<String>,
+}
+
+/// Revokes targets.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct Revoke {
+    pub targets: Vec<Target>,
+    /// Names each target this often in one request, `<n>` counting.
+    pub spread: Option<u32>,
+    /// Sends the request this often, `<n>` counting.
+    pub repeat: Option<u32>,
+    pub rules: Option<Rules>,
+    pub expires_at: Option<String>,
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub comment: String,
+    #[serde(default)]
+    pub request_id: String,
+    #[serde(default)]
+    pub validate_only: bool,
+    /// What each receipt says, in order; left out: anything.
+    pub receipts: Option<Vec<ReceiptWanted>>,
+    /// That it is refused, and how.
+    pub error: Option<ErrorWanted>,
+}
+
+/// Logs a user out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct RevokeUser {
+    pub iss: Option<String>,
+    pub sub: String,
+    pub rules: Option<Rules>,
+    pub expires_at: Option<String>,
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub comment: String,
+    #[serde(default)]
+    pub request_id: String,
+    #[serde(default)]
+    pub validate_only: bool,
+    pub receipt: Option<ReceiptWanted>,
+    pub error: Option<ErrorWanted>,
+}
+
+/// Lifts rules.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct Restore {
+    pub targets: Vec<Target>,
+    #[serde(default)]
+    pub rules: Vec<RuleName>,
+    #[serde(default)]
+    pub comment: String,
+    #[serde(default)]
+    pub request_id: String,
+    #[serde(default)]
+    pub validate_only: bool,
+    pub receipts: Option<Vec<ReceiptWanted>>,
+    pub error: Option<ErrorWanted>,
+}
+
+/// What a receipt says; what is left out may be anything.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReceiptWanted {
+    /// The target.
+    pub target: Option<Target>,
+    /// The rules in force, all of them.
+    pub in_force: Option<Vec<InForceWanted>>,
+    /// From when a fresh token is safe; `"unset"`.
+    pub not_before: Option<String>,
+    /// Texts that stand in some warning.
+    pub warnings: Vec<String>,
+    /// Texts that stand in no warning.
+    pub no_warnings: Vec<String>,
+}
+
+/// A rule in force; what is left out may be anything.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InForceWanted {
+    /// Its kind.
+    pub rule: RuleName,
+    /// Its cut-off by time.
+    pub before: Option<String>,
+    /// Its cut-off by version.
+    pub below: Option<u64>,
+    /// Its end; `"unset"`: until lifted.
+    pub expires_at: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// What was written down.
+    pub comment: Option<String>,
+    /// Whom it spares.
+    pub except_sid: Option<Vec<String>>,
+    /// Whom it spares.
+    pub except_jti: Option<Vec<String>>,
+}
+
+/// How a request is refused; what is left out may be anything.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorWanted {
+    /// The gRPC code.
+    pub code: CodeName,
+    /// The field that is wrong.
+    pub field: Option<String>,
+    /// The reason in the `ErrorInfo`.
+    pub reason: Option<String>,
+    /// What the message must hold.
+    #[serde(default)]
+    pub message: Vec<String>,
+}
+
+/// A gRPC code.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "as in gRPC")]
+pub enum CodeName {
+    InvalidArgument,
+    ResourceExhausted,
+    FailedPrecondition,
+    Unavailable,
+}
+
+/// Lists what is revoked, all pages of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in the API")]
+pub struct List {
+    /// The case's own unless it is given.
+    pub iss: Option<String>,
+    #[serde(default)]
+    pub kinds: Vec<KindName>,
+    #[serde(default)]
+    pub sub: String,
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    #[serde(default)]
+    pub page_size: u32,
+    /// What is to be shown, in order and nothing else.
+    pub shows: Option<Vec<RevocationWanted>>,
+    pub error: Option<ErrorWanted>,
+}
+
+/// The state of a target; what is left out may be anything.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationWanted {
+    /// Of which.
+    pub target: Target,
+    /// The rules in force, all of them.
+    pub in_force: Option<Vec<InForceWanted>>,
+    /// The kinds that were lifted.
+    pub lifted: Option<Vec<RuleName>>,
+    /// What the author of the lift wrote down.
+    pub lifted_comment: Option<String>,
+}
+
+/// What the status says; what is left out may be anything.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusWanted {
+    /// Records held.
+    pub records: Option<u64>,
+    /// Of these, kept free.
+    pub live_reserved: Option<u64>,
+    /// Whether the wall clock is trusted.
+    pub clock_trusted: Option<bool>,
+}
+
+/// Sweeps.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// How many records it is to forget.
+    pub forgotten: Option<usize>,
+}
+
+/// Starts anew.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restart {
+    /// With other settings.
+    pub settings: Option<Settings>,
+    /// Although the meaning of live records has changed.
+    #[serde(default)]
+    pub accept_changed_meaning: bool,
+    /// That the start is refused, with this text; the node then starts as before.
+    pub error: Option<String>,
+}
+
+/// The cases of one file, each on its own so that a fault names its case.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File<'a> {
+    #[expect(dead_code, reason = "for people")]
+    about: String,
+    #[serde(borrow)]
+    cases: Vec<&'a RawValue>,
+}
+
+/// Reads the cases of one file.
+pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Case>, CaseError> {
+    let fault = |case: &dyn fmt::Display, error: &dyn fmt::Display| CaseError {
+        file: file.to_owned(),
+        case: case.to_string(),
+        problem: error.to_string(),
+    };
+    let read: File<'_> =
+        serde_json::from_str(text).map_err(|error| fault(&"the file itself", &error))?;
+    (1..)
+        .zip(read.cases)
+        .map(|(number, raw)| {
+            let mut case: Case = serde_json::from_str(raw.get()).map_err(|error| {
+                let name = serde_json::from_str::<Named>(raw.get());
+                match name {
+                    Ok(Named { name }) => fault(&name, &error),
+                    Err(_) => fault(&format!("number {number}"), &error),
+                }
+            })?;
+            file.clone_into(&mut case.file);
+            Ok(case)
+        })
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
