@@ -186,9 +186,9 @@ impl Grounds<'_> {
         let rule = rules.denies(claims, self.wall)?;
         Some(Found {
             rule: rule.kind,
-            reason: rule.reason(),
+            reason: rule.reason,
             revoked_at: rule.at(),
-            comment_at: rule.has_comment().then_some(rules.seq),
+            comment_at: rule.has_comment.then_some(rules.seq),
         })
     }
 }

@@ -40,6 +40,9 @@ pub const MESSAGE_BYTES_MAX: usize = (BATCH_MAX + 16) * (TOKEN_BYTES_MAX + 64);
 pub const PAGE_SIZE_MAX: usize = 1_000;
 /// Records of a page when none is asked for.
 pub const PAGE_SIZE_DEFAULT: usize = 100;
+/// Bytes of the records of one page, about, before a short page is answered: gRPC clients take
+/// messages of up to 4 MiB unless told otherwise, and one record is far below the rest of that.
+pub const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Records looked at for one page before a short page is answered: bounds the time of a call.
 pub const PAGE_SCAN_MAX: usize = 50_000;
 

@@ -126,6 +126,10 @@ impl Listener {
 pub(super) fn write_addresses(path: &Path, addresses: &[Bound]) -> anyhow::Result<()> {
     let listen: Vec<String> = addresses.iter().map(Bound::to_string).collect();
     let text = serde_json::json!({ "listen": listen }).to_string();
-    crate::atomic_file::write(path, text.as_bytes())
-        .with_context(|| format!("cannot write the address file {}", path.display()))
+    crate::atomic_file::write(path, text.as_bytes()).with_context(|| {
+        format!(
+            "cannot write the address file {}; give another path with --address-file",
+            path.display()
+        )
+    })
 }

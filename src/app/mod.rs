@@ -19,7 +19,7 @@ use tonic_health::server::HealthReporter;
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Loaded, Storage},
-    journal::{self, Journal},
+    journal::{self, Journal, JournalError},
     ledger::{Ledger, Options, WriterThread},
     proto,
     server::{self, Service},
@@ -139,8 +139,18 @@ fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Ledger, Writ
         Storage::Ephemeral => journal::Storage::Memory,
         Storage::Directory(path) => journal::Storage::Directory(path.clone()),
     };
+    let place = match &config.storage {
+        Storage::Ephemeral => "cannot start".to_owned(),
+        Storage::Directory(path) => {
+            format!("cannot start on the data directory {}", path.display())
+        }
+    };
     let began = clock.steady();
-    let journal = Journal::open(&storage)?;
+    let journal = Journal::open(&storage).map_err(|error| match error {
+        // These name the place themselves.
+        JournalError::Directory { .. } | JournalError::InUse { .. } => anyhow::Error::new(error),
+        other => anyhow::Error::new(other).context(place.clone()),
+    })?;
     let options = Options {
         clock: Arc::clone(clock),
         semantics: Arc::new(config.semantics.clone()),
@@ -148,7 +158,7 @@ fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Ledger, Writ
         sweep_settle: config.sweep_settle,
         accept_changed_meaning: config.accept_changed_meaning,
     };
-    let (ledger, writer) = Ledger::open(journal, &options)?;
+    let (ledger, writer) = Ledger::open(journal, &options).context(place)?;
     tracing::info!(
         records = ledger.condition().held,
         head = ledger.condition().head,

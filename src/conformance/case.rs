@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use crate::model::{ClaimNames, IssuerSettings, Lifetime, MissingKid, Semantics};
 
-use super::{Class, CaseError};
+use super::{CaseError, Class};
 
 /// The values of an object as they stand in the JSON text, so that no number is rounded.
-pub type Members = BTreeMap<String, Box<RawValue>>;
+pub(super) type Members = BTreeMap<String, Box<RawValue>>;
 
 /// One named story.
 #[derive(Debug, Deserialize)]
@@ -24,12 +24,12 @@ pub struct Case {
     pub covers: Vec<Class>,
     /// The settings that it needs; without, the defaults.
     #[serde(default)]
-    pub settings: Settings,
+    pub(super) settings: Settings,
     /// Whether it needs a clock that stands still between its steps.
     #[serde(default)]
-    pub exact: bool,
+    pub(super) exact: bool,
     /// What happens, in order.
-    pub steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
     /// The file it stands in.
     #[serde(skip)]
     pub file: String,
@@ -38,23 +38,23 @@ pub struct Case {
 /// The settings of a case.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub(super) struct Settings {
     /// The issuer of tokens without `iss`.
-    pub default_issuer: Option<String>,
+    pub(super) default_issuer: Option<String>,
     /// What holds for every issuer.
-    pub defaults: IssuerSpec,
+    pub(super) defaults: IssuerSpec,
     /// What holds for one.
-    pub issuers: BTreeMap<String, IssuerSpec>,
+    pub(super) issuers: BTreeMap<String, IssuerSpec>,
     /// Records at most.
-    pub max_live: Option<u64>,
+    pub(super) max_live: Option<u64>,
     /// How long the clock must behave before anything is forgotten; without, not at all.
-    pub sweep_settle: Span,
+    pub(super) sweep_settle: Span,
 }
 
 /// The settings of an issuer that differ from the defaults.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
-pub struct IssuerSpec {
+pub(super) struct IssuerSpec {
     leeway: Option<Span>,
     max_token_lifetime: Option<LifetimeSpec>,
     max_session_lifetime: Option<LifetimeSpec>,
@@ -67,7 +67,7 @@ pub struct IssuerSpec {
 
 /// A duration such as `"90s"` or `"30d"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub(super) struct Span(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -155,7 +155,7 @@ fn rename(claims: &mut ClaimNames, claim: ClaimSpec, name: &str) {
 
 impl Settings {
     /// What they mean; `expand` fills in the placeholders of issuers.
-    pub fn semantics(
+    pub(super) fn semantics(
         &self,
         expand: impl Fn(&str) -> Result<String, String>,
     ) -> Result<Semantics, String> {
@@ -187,7 +187,7 @@ impl Settings {
     }
 
     /// Whether a server cannot show that it has them: they are not in its digest.
-    pub fn is_unshown(&self) -> bool {
+    pub(super) fn is_unshown(&self) -> bool {
         let has_skew = |spec: &IssuerSpec| spec.clock_skew.is_some();
         self.max_live.is_some()
             || self.sweep_settle != Span::default()
@@ -199,7 +199,7 @@ impl Settings {
 /// One step: an object with one member, which says what is done.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Step {
+pub(super) enum Step {
     /// Makes a token.
     Mint(Mint),
     /// Makes another text of a token.
@@ -233,34 +233,34 @@ pub enum Step {
 /// `{}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub(super) struct Nothing {}
 
 /// Makes a token and gives it a name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mint {
+pub(super) struct Mint {
     /// Its name in this case.
     #[serde(rename = "as")]
-    pub name: String,
+    pub(super) name: String,
     /// Claims beside, or instead of, the usual ones; `null` leaves one out.
     #[serde(default)]
-    pub claims: Members,
+    pub(super) claims: Members,
     /// Members of the header likewise.
     #[serde(default)]
-    pub header: Members,
+    pub(super) header: Members,
     /// The claims as a text, taken as it is but for placeholders.
-    pub raw_claims: Option<String>,
+    pub(super) raw_claims: Option<String>,
     /// The header as a text likewise.
-    pub raw_header: Option<String>,
+    pub(super) raw_header: Option<String>,
     /// What it is signed with.
     #[serde(default)]
-    pub key: Key,
+    pub(super) key: Key,
 }
 
 /// What a token is signed with.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum Key {
+pub(super) enum Key {
     /// HS256.
     #[default]
     Hs256,
@@ -271,20 +271,20 @@ pub enum Key {
 /// Makes another text of a token.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Alter {
+pub(super) struct Alter {
     /// Of which.
-    pub token: String,
+    pub(super) token: String,
     /// The name of the result.
     #[serde(rename = "as")]
-    pub name: String,
+    pub(super) name: String,
     /// What is done to it.
-    pub how: Alteration,
+    pub(super) how: Alteration,
 }
 
 /// What is done to a token's text.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum Alteration {
+pub(super) enum Alteration {
     /// The other valid ES256 signature: (r, n − s).
     NegateEs256S,
     /// Another signature, which is not valid.
@@ -320,31 +320,31 @@ pub enum Alteration {
 /// Asks whether a token may be used. By name: as token and, where it says the same, as claims.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Check {
+pub(super) struct Check {
     /// A token, by its name; or any text with `text`.
-    pub token: Option<String>,
+    pub(super) token: Option<String>,
     /// A text that is no minted token.
-    pub text: Option<String>,
+    pub(super) text: Option<String>,
     /// Claims beside, or instead of, the usual ones; `null` leaves one out.
-    pub claims: Option<Members>,
+    pub(super) claims: Option<Members>,
     /// `max_staleness`, in seconds.
-    pub max_staleness_s: Option<i64>,
+    pub(super) max_staleness_s: Option<i64>,
     /// What is to be answered.
-    pub verdict: VerdictWanted,
+    pub(super) verdict: VerdictWanted,
     /// Which revocation denied.
-    pub by: Option<By>,
+    pub(super) by: Option<By>,
     /// What the detail must hold.
     #[serde(default)]
-    pub detail: Vec<String>,
+    pub(super) detail: Vec<String>,
     /// What the detail must not hold.
     #[serde(default)]
-    pub detail_hides: Vec<String>,
+    pub(super) detail_hides: Vec<String>,
 }
 
 /// A verdict.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum VerdictWanted {
+pub(super) enum VerdictWanted {
     /// It may be used.
     Active,
     /// A revocation applies.
@@ -360,24 +360,23 @@ pub enum VerdictWanted {
 /// Which revocation denied; what is left out may be anything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct By {
+pub(super) struct By {
     /// What was revoked.
-    pub target: Option<Target>,
+    pub(super) target: Option<Target>,
     /// Its kind.
-    pub kind: Option<KindName>,
+    pub(super) kind: Option<KindName>,
     /// Which rule.
-    pub rule: Option<RuleName>,
+    pub(super) rule: Option<RuleName>,
     /// Why.
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// What was written down.
-    pub comment: Option<String>,
+    pub(super) comment: Option<String>,
 }
 
 /// A kind of target.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it all")]
-pub enum KindName {
+pub(super) enum KindName {
     Token,
     User,
     Session,
@@ -390,8 +389,7 @@ pub enum KindName {
 /// A kind of rule.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it all")]
-pub enum RuleName {
+pub(super) enum RuleName {
     Unspecified,
     All,
     IssuedBefore,
@@ -402,8 +400,7 @@ pub enum RuleName {
 /// A target; its `iss` is the case's own unless it is given.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "as in the API")]
-pub enum Target {
+pub(super) enum Target {
     Token(TokenTarget),
     User(UserTarget),
     Session(SessionTarget),
@@ -418,20 +415,19 @@ pub enum Target {
 /// `{}`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NoTarget {}
+pub(super) struct NoTarget {}
 
 /// One token.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct TokenTarget {
-    pub iss: Option<String>,
-    pub jti: Option<String>,
-    pub exp: Option<String>,
+pub(super) struct TokenTarget {
+    pub(super) iss: Option<String>,
+    pub(super) jti: Option<String>,
+    pub(super) exp: Option<String>,
     /// The name of a token of this case.
-    pub jwt: Option<String>,
+    pub(super) jwt: Option<String>,
     /// A text in place of a token.
-    pub jwt_text: Option<String>,
+    pub(super) jwt_text: Option<String>,
     /// The name of a token of this case, or `bytes*N`.
     pub signing_input_sha256: Option<String>,
 }
@@ -439,193 +435,182 @@ pub struct TokenTarget {
 /// A user.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct UserTarget {
-    pub iss: Option<String>,
-    pub sub: String,
+pub(super) struct UserTarget {
+    pub(super) iss: Option<String>,
+    pub(super) sub: String,
 }
 
 /// A session.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct SessionTarget {
-    pub iss: Option<String>,
-    pub sid: String,
+pub(super) struct SessionTarget {
+    pub(super) iss: Option<String>,
+    pub(super) sid: String,
 }
 
 /// A client.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct ClientTarget {
-    pub iss: Option<String>,
-    pub client_id: String,
+pub(super) struct ClientTarget {
+    pub(super) iss: Option<String>,
+    pub(super) client_id: String,
 }
 
 /// A key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct KeyTarget {
-    pub iss: Option<String>,
-    pub kid: String,
+pub(super) struct KeyTarget {
+    pub(super) iss: Option<String>,
+    pub(super) kid: String,
 }
 
 /// A claim's value.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct ClaimTarget {
-    pub iss: Option<String>,
-    pub name: String,
-    pub value: String,
+pub(super) struct ClaimTarget {
+    pub(super) iss: Option<String>,
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 /// An issuer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct IssuerTarget {
-    pub iss: Option<String>,
+pub(super) struct IssuerTarget {
+    pub(super) iss: Option<String>,
 }
 
 /// What a revocation says.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct Rules {
-    pub all: bool,
-    pub issued_before: Option<String>,
-    pub version_below: u64,
-    pub authenticated_before: Option<String>,
-    pub except_sid: Vec<String>,
-    pub except_jti: Vec<String>,
+pub(super) struct Rules {
+    pub(super) all: bool,
+    pub(super) issued_before: Option<String>,
+    pub(super) version_below: u64,
+    pub(super) authenticated_before: Option<String>,
+    pub(super) except_sid: Vec<String>,
+    pub(super) except_jti: Vec<String>,
 }
 
 /// Revokes targets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct Revoke {
-    pub targets: Vec<Target>,
+pub(super) struct Revoke {
+    pub(super) targets: Vec<Target>,
     /// Names each target this often in one request, `<n>` counting.
-    pub spread: Option<u32>,
+    pub(super) spread: Option<u32>,
     /// Sends the request this often, `<n>` counting.
-    pub repeat: Option<u32>,
-    pub rules: Option<Rules>,
-    pub expires_at: Option<String>,
+    pub(super) repeat: Option<u32>,
+    pub(super) rules: Option<Rules>,
+    pub(super) expires_at: Option<String>,
     #[serde(default)]
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
     #[serde(default)]
-    pub comment: String,
+    pub(super) comment: String,
     #[serde(default)]
-    pub request_id: String,
+    pub(super) request_id: String,
     #[serde(default)]
-    pub validate_only: bool,
+    pub(super) validate_only: bool,
     /// What each receipt says, in order; left out: anything.
-    pub receipts: Option<Vec<ReceiptWanted>>,
+    pub(super) receipts: Option<Vec<ReceiptWanted>>,
     /// That it is refused, and how.
-    pub error: Option<ErrorWanted>,
+    pub(super) error: Option<ErrorWanted>,
 }
 
 /// Logs a user out.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct RevokeUser {
-    pub iss: Option<String>,
-    pub sub: String,
-    pub rules: Option<Rules>,
-    pub expires_at: Option<String>,
+pub(super) struct RevokeUser {
+    pub(super) iss: Option<String>,
+    pub(super) sub: String,
+    pub(super) rules: Option<Rules>,
+    pub(super) expires_at: Option<String>,
     #[serde(default)]
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
     #[serde(default)]
-    pub comment: String,
+    pub(super) comment: String,
     #[serde(default)]
-    pub request_id: String,
+    pub(super) request_id: String,
     #[serde(default)]
-    pub validate_only: bool,
-    pub receipt: Option<ReceiptWanted>,
-    pub error: Option<ErrorWanted>,
+    pub(super) validate_only: bool,
+    pub(super) receipt: Option<ReceiptWanted>,
+    pub(super) error: Option<ErrorWanted>,
 }
 
 /// Lifts rules.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct Restore {
-    pub targets: Vec<Target>,
+pub(super) struct Restore {
+    pub(super) targets: Vec<Target>,
     #[serde(default)]
-    pub rules: Vec<RuleName>,
+    pub(super) rules: Vec<RuleName>,
     #[serde(default)]
-    pub comment: String,
+    pub(super) comment: String,
     #[serde(default)]
-    pub request_id: String,
+    pub(super) request_id: String,
     #[serde(default)]
-    pub validate_only: bool,
-    pub receipts: Option<Vec<ReceiptWanted>>,
-    pub error: Option<ErrorWanted>,
+    pub(super) validate_only: bool,
+    pub(super) receipts: Option<Vec<ReceiptWanted>>,
+    pub(super) error: Option<ErrorWanted>,
 }
 
 /// What a receipt says; what is left out may be anything.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ReceiptWanted {
+pub(super) struct ReceiptWanted {
     /// The target.
-    pub target: Option<Target>,
+    pub(super) target: Option<Target>,
     /// The rules in force, all of them.
-    pub in_force: Option<Vec<InForceWanted>>,
+    pub(super) in_force: Option<Vec<InForceWanted>>,
     /// From when a fresh token is safe; `"unset"`.
-    pub not_before: Option<String>,
+    pub(super) not_before: Option<String>,
     /// Texts that stand in some warning.
-    pub warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
     /// Texts that stand in no warning.
-    pub no_warnings: Vec<String>,
+    pub(super) no_warnings: Vec<String>,
 }
 
 /// A rule in force; what is left out may be anything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct InForceWanted {
+pub(super) struct InForceWanted {
     /// Its kind.
-    pub rule: RuleName,
+    pub(super) rule: RuleName,
     /// Its cut-off by time.
-    pub before: Option<String>,
+    pub(super) before: Option<String>,
     /// Its cut-off by version.
-    pub below: Option<u64>,
+    pub(super) below: Option<u64>,
     /// Its end; `"unset"`: until lifted.
-    pub expires_at: Option<String>,
+    pub(super) expires_at: Option<String>,
     /// Why.
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// What was written down.
-    pub comment: Option<String>,
+    pub(super) comment: Option<String>,
     /// Whom it spares.
-    pub except_sid: Option<Vec<String>>,
+    pub(super) except_sid: Option<Vec<String>>,
     /// Whom it spares.
-    pub except_jti: Option<Vec<String>>,
+    pub(super) except_jti: Option<Vec<String>>,
 }
 
 /// How a request is refused; what is left out may be anything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ErrorWanted {
+pub(super) struct ErrorWanted {
     /// The gRPC code.
-    pub code: CodeName,
+    pub(super) code: CodeName,
     /// The field that is wrong.
-    pub field: Option<String>,
+    pub(super) field: Option<String>,
     /// The reason in the `ErrorInfo`.
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// What the message must hold.
     #[serde(default)]
-    pub message: Vec<String>,
+    pub(super) message: Vec<String>,
 }
 
 /// A gRPC code.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "as in gRPC")]
-pub enum CodeName {
+pub(super) enum CodeName {
     InvalidArgument,
     ResourceExhausted,
     FailedPrecondition,
@@ -635,68 +620,69 @@ pub enum CodeName {
 /// Lists what is revoked, all pages of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in the API")]
-pub struct List {
+pub(super) struct List {
     /// The case's own unless it is given.
-    pub iss: Option<String>,
+    pub(super) iss: Option<String>,
     #[serde(default)]
-    pub kinds: Vec<KindName>,
+    pub(super) kinds: Vec<KindName>,
     #[serde(default)]
-    pub sub: String,
+    pub(super) sub: String,
     #[serde(default)]
-    pub reasons: Vec<String>,
+    pub(super) reasons: Vec<String>,
     #[serde(default)]
-    pub page_size: u32,
+    pub(super) page_size: u32,
     /// What is to be shown, in order and nothing else.
-    pub shows: Option<Vec<RevocationWanted>>,
-    pub error: Option<ErrorWanted>,
+    pub(super) shows: Option<Vec<RevocationWanted>>,
+    pub(super) error: Option<ErrorWanted>,
 }
 
 /// The state of a target; what is left out may be anything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RevocationWanted {
+pub(super) struct RevocationWanted {
     /// Of which.
-    pub target: Target,
+    pub(super) target: Target,
     /// The rules in force, all of them.
-    pub in_force: Option<Vec<InForceWanted>>,
+    pub(super) in_force: Option<Vec<InForceWanted>>,
     /// The kinds that were lifted.
-    pub lifted: Option<Vec<RuleName>>,
+    pub(super) lifted: Option<Vec<RuleName>>,
     /// What the author of the lift wrote down.
-    pub lifted_comment: Option<String>,
+    pub(super) lifted_comment: Option<String>,
 }
 
 /// What the status says; what is left out may be anything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StatusWanted {
+pub(super) struct StatusWanted {
     /// Records held.
-    pub records: Option<u64>,
+    pub(super) records: Option<u64>,
     /// Of these, kept free.
-    pub live_reserved: Option<u64>,
+    pub(super) live_reserved: Option<u64>,
     /// Whether the wall clock is trusted.
-    pub clock_trusted: Option<bool>,
+    pub(super) clock_trusted: Option<bool>,
 }
 
 /// Sweeps.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sweep {
+pub(super) struct Sweep {
     /// How many records it is to forget.
-    pub forgotten: Option<usize>,
+    pub(super) forgotten: Option<usize>,
 }
 
 /// Starts anew.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Restart {
+pub(super) struct Restart {
+    /// How long it is stopped.
+    pub(super) after: Option<String>,
     /// With other settings.
-    pub settings: Option<Settings>,
+    pub(super) settings: Option<Settings>,
     /// Although the meaning of live records has changed.
     #[serde(default)]
-    pub accept_changed_meaning: bool,
+    pub(super) accept_changed_meaning: bool,
     /// That the start is refused, with this text; the node then starts as before.
-    pub error: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 /// The cases of one file, each on its own so that a fault names its case.

@@ -42,7 +42,7 @@ classes! {
     TokenIdentity = "token_identity": "what a token is known by";
     Matching = "matching": "a rule of any target denies";
     VerdictOrder = "verdict_order": "which verdict is given when several apply";
-    CutOffs = "cut_offs": "issued_before, version_below, authenticated_before";
+    CutOffs = "cut_offs": "`issued_before`, `version_below`, `authenticated_before`";
     Exceptions = "exceptions": "sessions and tokens that a cut-off spares";
     Forgetting = "forgetting": "how long a revocation is kept";
     Suspension = "suspension": "`all` with an end";

@@ -213,14 +213,16 @@ impl Node {
             .map_err(|error| Stop::Failed(error.to_string()))
     }
 
-    /// Stops and starts on the same disk; why a start is refused.
+    /// Stops, waits and starts on the same disk; why a start is refused.
     pub(super) async fn restart(
         &mut self,
+        pause: Option<Duration>,
         settings: Option<Settings>,
         accept_changed_meaning: bool,
         frame: &Frame,
     ) -> Result<Result<(), String>, Stop> {
         self.stop().await?;
+        self.clock.advance(pause.unwrap_or_default());
         let new = settings.unwrap_or_else(|| self.settings.clone());
         match self.run(&new, accept_changed_meaning, frame).await {
             Ok(()) => {

@@ -6,8 +6,10 @@ use tonic_types::StatusExt as _;
 use crate::proto::v1::{self, in_force::CutOff};
 
 use super::{
-    case::{By, Check, CodeName, ErrorWanted, InForceWanted, ReceiptWanted, RevocationWanted,
-        VerdictWanted},
+    case::{
+        By, Check, CodeName, ErrorWanted, InForceWanted, ReceiptWanted, RevocationWanted,
+        VerdictWanted,
+    },
     request::{self, Maker},
     text::{nanos, seconds_text},
 };
@@ -45,8 +47,16 @@ impl Judge<'_> {
             .map_err(|problem| format!("{problem} (detail: {:?})", got.detail))?;
         same("active", &got.active, &(verdict == v1::Verdict::Active))?;
         let is_revoked = verdict == v1::Verdict::Revoked;
-        same("whether there is a match", &got.r#match.is_some(), &is_revoked)?;
-        same("whether there is a detail", &got.detail.is_empty(), &got.active)?;
+        same(
+            "whether there is a match",
+            &got.r#match.is_some(),
+            &is_revoked,
+        )?;
+        same(
+            "whether there is a detail",
+            &got.detail.is_empty(),
+            &got.active,
+        )?;
         for text in &wanted.detail {
             let text = self.maker.frame.expand(text)?;
             if !got.detail.contains(&text) {
@@ -83,7 +93,11 @@ impl Judge<'_> {
             same("the reason", &got.reason, &reason)?;
         }
         if let Some(comment) = &wanted.comment {
-            same("the comment", &got.comment, &self.maker.frame.expand(comment)?)?;
+            same(
+                "the comment",
+                &got.comment,
+                &self.maker.frame.expand(comment)?,
+            )?;
         }
         Ok(())
     }
@@ -106,7 +120,12 @@ impl Judge<'_> {
             self.in_force(&got.in_force, in_force)?;
         }
         if let Some(not_before) = &wanted.not_before {
-            self.time("not_before", got.not_before.as_ref(), not_before, !self.exact)?;
+            self.time(
+                "not_before",
+                got.not_before.as_ref(),
+                not_before,
+                !self.exact,
+            )?;
         }
         for text in &wanted.warnings {
             if !got.warnings.iter().any(|warning| warning.contains(text)) {
@@ -154,7 +173,11 @@ impl Judge<'_> {
             same("the reason", &got.reason, &reason)?;
         }
         if let Some(comment) = &wanted.comment {
-            same("the comment", &got.comment, &self.maker.frame.expand(comment)?)?;
+            same(
+                "the comment",
+                &got.comment,
+                &self.maker.frame.expand(comment)?,
+            )?;
         }
         for (what, got, wanted) in [
             ("except_sid", &got.except_sid, &wanted.except_sid),
@@ -214,8 +237,15 @@ impl Judge<'_> {
             self.in_force(&got.in_force, in_force)?;
         }
         if let Some(lifted) = &wanted.lifted {
-            let lifted: Vec<_> = lifted.iter().map(|rule| request::rule_kind(*rule)).collect();
-            same("what was lifted", &got.lifted().collect::<Vec<_>>(), &lifted)?;
+            let lifted: Vec<_> = lifted
+                .iter()
+                .map(|rule| request::rule_kind(*rule))
+                .collect();
+            same(
+                "what was lifted",
+                &got.lifted().collect::<Vec<_>>(),
+                &lifted,
+            )?;
         }
         if let Some(comment) = &wanted.lifted_comment {
             same("the lift's comment", &got.lifted_comment, comment)?;

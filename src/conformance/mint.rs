@@ -80,8 +80,8 @@ pub(super) fn mint(
         Some(raw) => frame.expand(raw)?,
         None => object(&claims),
     };
-    let text = sign(&header_text, &claims_text, keys.of(mint.key))
-        .map_err(|error| format!("{error}"))?;
+    let text =
+        sign(&header_text, &claims_text, keys.of(mint.key)).map_err(|error| format!("{error}"))?;
     let mut token = Token { text, claims: None };
     let is_raw = mint.raw_header.is_some() || mint.raw_claims.is_some();
     if !is_raw && !renamed {
@@ -158,7 +158,11 @@ fn object(members: &Texts) -> String {
         .collect();
     // A text whose length is no multiple of three has spare bits at its end.
     let text = format!("{{{}}}", members.join(","));
-    if text.len() % 3 == 0 { text + " " } else { text }
+    if text.len() % 3 == 0 {
+        text + " "
+    } else {
+        text
+    }
 }
 
 /// The claims of the API that say what these members say; `None` when there is no way to.
@@ -312,7 +316,9 @@ fn set_tail_bits(part: &str) -> Result<String, String> {
         .iter()
         .position(|c| last.as_bytes() == [*c])
         .ok_or("not base64url")?;
-    let other = ALPHABET.get(at + 1).ok_or("the spare bits are set already")?;
+    let other = ALPHABET
+        .get(at + 1)
+        .ok_or("the spare bits are set already")?;
     Ok(format!("{rest}{}", char::from(*other)))
 }
 
@@ -353,11 +359,22 @@ mod tests {
         let header = members(&[("kid", "\"k\"")]);
         let said = members(&[("sub", "42"), ("azp", "\"web\""), ("iat", "1.5")]);
         let claims = as_claims(&header, &said, &[]).unwrap();
-        assert_eq!((claims.sub.as_str(), claims.client_id.as_str()), ("42", "web"));
+        assert_eq!(
+            (claims.sub.as_str(), claims.client_id.as_str()),
+            ("42", "web")
+        );
         assert_eq!((claims.iat, claims.kid.as_str()), (Some(1.5), "k"));
-        for (name, text) in [("sub", "1.5"), ("iat", "\"1\""), ("iat", "-1"), ("tenant", "{}")] {
+        for (name, text) in [
+            ("sub", "1.5"),
+            ("iat", "\"1\""),
+            ("iat", "-1"),
+            ("tenant", "{}"),
+        ] {
             let unsayable = members(&[(name, text)]);
-            assert!(as_claims(&header, &unsayable, &["tenant".to_owned()]).is_none(), "{name}");
+            assert!(
+                as_claims(&header, &unsayable, &["tenant".to_owned()]).is_none(),
+                "{name}"
+            );
         }
     }
 }

@@ -14,17 +14,18 @@ mod play;
 mod request;
 mod text;
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use tonic::{Status, transport::Channel};
 
-use crate::{
-    proto::v1::{self, revocation_service_client::RevocationServiceClient, watch_revocations_response::Event},
+use crate::proto::v1::{
+    self, revocation_service_client::RevocationServiceClient, watch_revocations_response::Event,
 };
 
-pub use case::{Case, Settings, Step};
+pub use case::Case;
 pub use class::Class;
 
+use case::{Settings, Step};
 use driver::{Node, World};
 use mint::Keys;
 use play::Play;
@@ -45,16 +46,26 @@ pub struct CaseError {
     pub problem: String,
 }
 
-/// All cases, in the order of their files.
+/// All cases that are part of this program, in the order of their files.
+///
+/// # Errors
+/// As [`parse`].
+pub fn cases() -> Result<Vec<Case>, CaseError> {
+    parse(FILES.iter().copied())
+}
+
+/// The cases of files: of each, its name and its text.
 ///
 /// # Errors
 /// When one cannot be read or two have one name.
-pub fn cases() -> Result<Vec<Case>, CaseError> {
+pub fn parse<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<Case>, CaseError> {
     let mut cases: Vec<Case> = Vec::new();
-    for (file, text) in FILES {
+    for (file, text) in files {
         cases.extend(case::parse(file, text)?);
     }
-    let mut names = std::collections::HashSet::new();
+    let mut names = HashSet::new();
     if let Some(twice) = cases.iter().find(|case| !names.insert(case.name.as_str())) {
         return Err(CaseError {
             file: twice.file.clone(),
@@ -173,9 +184,9 @@ impl Runner {
     ) -> Result<Self, RunnerError> {
         let status = client.get_status(v1::GetStatusRequest {}).await?;
         let settings_digest = settings_digest(&mut client).await?;
-        let mut random = [0; 6];
+        let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(crate::token::mint::MintError::Random)?;
-        let run: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let run = format!("{:012x}", u64::from_be_bytes(random) >> 16);
         Ok(Self {
             keys: Keys::generate()?,
             run,

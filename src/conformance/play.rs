@@ -6,9 +6,7 @@ use crate::proto::v1::{self, check_request::Credential};
 
 use super::{
     Stop,
-    case::{
-        Case, Check, ErrorWanted, List, ReceiptWanted, Restart, Step, StatusWanted, Sweep,
-    },
+    case::{Case, Check, ErrorWanted, List, ReceiptWanted, Restart, StatusWanted, Step, Sweep},
     driver::{Rpc, World},
     expect::{self, Judge},
     mint::{self, Keys},
@@ -105,11 +103,7 @@ impl Play<'_> {
             Step::Together(steps) => self.together(steps).await,
             Step::List(wanted) => self.list(wanted).await,
             Step::Status(wanted) => self.status(wanted).await,
-            Step::Advance(text) => {
-                let by = span(text).and_then(|nanos| u64::try_from(nanos).ok());
-                let by = by.ok_or_else(|| format!("{text:?} is no span of time"))?;
-                self.world.advance(Duration::from_nanos(by)).await
-            }
+            Step::Advance(text) => self.world.advance(duration(text)?).await,
             Step::SetWall(text) => {
                 let time = self.frame.must_time(text)?;
                 self.world.node("sets the wall clock")?.set_wall(time)
@@ -137,16 +131,19 @@ impl Play<'_> {
                 credentials.push(Some(Credential::Claims(maker.claims(members)?)));
             }
             (None, None, None) => credentials.push(None),
-            _ => return Err("a check takes one of token, text and claims".to_owned().into()),
+            _ => {
+                return Err("a check takes one of token, text and claims"
+                    .to_owned()
+                    .into());
+            }
         }
         let checks: Vec<_> = credentials
             .into_iter()
             .map(|credential| v1::CheckRequest {
                 credential,
-                max_staleness: wanted.max_staleness_s.map(|seconds| prost_types::Duration {
-                    seconds,
-                    nanos: 0,
-                }),
+                max_staleness: wanted
+                    .max_staleness_s
+                    .map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
             })
             .collect();
         let mut rpc = self.world.rpc()?;
@@ -202,7 +199,9 @@ impl Play<'_> {
     /// Two writes at once: each is judged, and what they leave behind is for the steps after.
     async fn together(&mut self, steps: &[Step]) -> Went {
         let [first, second] = steps else {
-            return Err("two writes go together, not more or fewer".to_owned().into());
+            return Err("two writes go together, not more or fewer"
+                .to_owned()
+                .into());
         };
         let (mut one, mut other) = (self.world.rpc()?, self.world.rpc()?);
         let (write, also) = (self.prepare(first)?, self.prepare(second)?);
@@ -300,10 +299,11 @@ impl Play<'_> {
     }
 
     async fn restart(&mut self, asked: &Restart) -> Went {
+        let pause = asked.after.as_deref().map(duration).transpose()?;
         let node = self.world.node("restarts the node")?;
         let settings = asked.settings.clone();
         let started = node
-            .restart(settings, asked.accept_changed_meaning, &self.frame)
+            .restart(pause, settings, asked.accept_changed_meaning, &self.frame)
             .await?;
         match (started, &asked.error) {
             (Ok(()), None) => Ok(()),
@@ -312,6 +312,13 @@ impl Play<'_> {
             (Err(error), _) => Err(format!("it did not start: {error}").into()),
         }
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let nanos = span(text).and_then(|nanos| u64::try_from(nanos).ok());
+    nanos
+        .map(Duration::from_nanos)
+        .ok_or_else(|| format!("{text:?} is no span of time"))
 }
 
 fn wanted_of(step: &Step) -> WriteWanted<'_> {

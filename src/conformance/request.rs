@@ -81,8 +81,14 @@ impl Maker<'_> {
         };
         Ok(v1::TokenTarget {
             iss,
-            jti: self.frame.expand(token.jti.as_deref().unwrap_or_default())?,
-            exp: token.exp.as_deref().map(|exp| self.double(exp)).transpose()?,
+            jti: self
+                .frame
+                .expand(token.jti.as_deref().unwrap_or_default())?,
+            exp: token
+                .exp
+                .as_deref()
+                .map(|exp| self.double(exp))
+                .transpose()?,
             jwt,
             signing_input_sha256: match &token.signing_input_sha256 {
                 None => Vec::new(),
@@ -94,7 +100,9 @@ impl Maker<'_> {
     /// `bytes*N`, or the digest of a token of this case.
     pub(super) fn digest(&self, text: &str) -> Made<Vec<u8>> {
         if let Some(count) = text.strip_prefix("bytes*") {
-            let count = count.parse().map_err(|_| format!("{text:?} has no count"))?;
+            let count = count
+                .parse()
+                .map_err(|_| format!("{text:?} has no count"))?;
             return Ok(vec![7; count]);
         }
         self.token(text).map(Token::digest)
@@ -147,7 +155,11 @@ impl Maker<'_> {
         }
         Ok(v1::RevokeRequest {
             targets,
-            rules: asked.rules.as_ref().map(|rules| self.rules(rules)).transpose()?,
+            rules: asked
+                .rules
+                .as_ref()
+                .map(|rules| self.rules(rules))
+                .transpose()?,
             expires_at: self.end(asked.expires_at.as_deref())?,
             reason: reason(asked.reason.as_deref())?,
             comment: self.frame.expand(&asked.comment)?,
@@ -160,7 +172,11 @@ impl Maker<'_> {
         Ok(v1::RevokeUserRequest {
             iss: self.iss(asked.iss.as_deref())?,
             sub: self.frame.expand(&asked.sub)?,
-            rules: asked.rules.as_ref().map(|rules| self.rules(rules)).transpose()?,
+            rules: asked
+                .rules
+                .as_ref()
+                .map(|rules| self.rules(rules))
+                .transpose()?,
             expires_at: self.end(asked.expires_at.as_deref())?,
             reason: reason(asked.reason.as_deref())?,
             comment: self.frame.expand(&asked.comment)?,
@@ -176,7 +192,11 @@ impl Maker<'_> {
                 .iter()
                 .map(|target| self.target(target))
                 .collect::<Made<_>>()?,
-            rules: asked.rules.iter().map(|rule| rule_kind(*rule).into()).collect(),
+            rules: asked
+                .rules
+                .iter()
+                .map(|rule| rule_kind(*rule).into())
+                .collect(),
             comment: self.frame.expand(&asked.comment)?,
             request_id: self.frame.expand(&asked.request_id)?,
             validate_only: asked.validate_only,

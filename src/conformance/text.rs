@@ -1,7 +1,7 @@
 //! Times and placeholders in a case's texts.
 //!
-//! A time is relative to the start of the case (`+0`, `-1.5`, `+30d`), to now (`now`, `now-60s`) or
-//! to the `not_before` of the last receipt (`not_before`). `<run>`, `<iss>`, `<n>`, `<x*1024>` and
+//! A time is relative to the start of the case (`+0`, `-1.5`, `+30d`), to now (`now`, `now-60s`), to
+//! the `not_before` of the last receipt (`not_before`) or to 1970 (`@+0`). `<run>`, `<iss>`, `<n>`, `<x*1024>` and
 //! `<+30d>` inside a text stand for what differs from run to run.
 
 const NANOS_PER_S: i128 = 1_000_000_000;
@@ -30,6 +30,8 @@ impl Frame {
             (self.now, rest)
         } else if let Some(rest) = text.strip_prefix("not_before") {
             (self.not_before?, rest)
+        } else if let Some(rest) = text.strip_prefix('@') {
+            (0, rest)
         } else if text.starts_with(['+', '-']) {
             (self.start, text)
         } else {
@@ -84,16 +86,8 @@ fn offset(text: &str) -> Option<i128> {
     let mut sum = 0;
     let mut rest = text;
     while !rest.is_empty() {
-        let sign = match rest.strip_prefix('+') {
-            Some(after) => {
-                rest = after;
-                1
-            }
-            None => {
-                rest = rest.strip_prefix('-')?;
-                -1
-            }
-        };
+        let sign = if rest.starts_with('+') { 1 } else { -1 };
+        rest = rest.strip_prefix(['+', '-'])?;
         let end = rest.find(['+', '-']).unwrap_or(rest.len());
         let (part, after) = rest.split_at(end);
         sum += sign * span(part)?;
@@ -173,6 +167,7 @@ mod tests {
             ("now", "100.25"),
             ("now-0.25", "100"),
             ("now-101", "-0.75"),
+            ("@+5", "5"),
         ] {
             assert_eq!(
                 frame().time(text).map(seconds_text).as_deref(),
@@ -180,7 +175,16 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["", "100", "not_before", "+1x", "+", "later", "now5", "+1.5.5"] {
+        for text in [
+            "",
+            "100",
+            "not_before",
+            "+1x",
+            "+",
+            "later",
+            "now5",
+            "+1.5.5",
+        ] {
             assert_eq!(frame().time(text), None, "{text}");
         }
     }

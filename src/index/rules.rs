@@ -1,6 +1,8 @@
 //! The rules of one target, as Check evaluates them.
 
-use crate::model::{Claims, Entry, Exception, Reason, Record, RuleKind, UnixNanos};
+use crate::model::{
+    Claims, CutOff, Entry, Exception, Floor, Reason, Record, RuleKind, UnixNanos, denies,
+};
 
 /// What is in force for one target.
 #[derive(Clone, Debug)]
@@ -10,29 +12,35 @@ pub struct RuleSet {
     rules: Box<[StandingRule]>,
 }
 
-/// One entry in force.
+/// One entry in force: what a decision needs of it, and no more, since there may be millions.
 #[derive(Clone, Debug)]
 pub struct StandingRule {
     /// Of which kind.
     pub kind: RuleKind,
-    /// What holds, and who said so.
-    entry: Entry,
+    /// Why.
+    pub reason: Reason,
+    /// Whether somebody wrote a comment, which the journal has.
+    pub has_comment: bool,
+    at_s: u32,
+    cut_off: CutOff,
+    floors: Box<[Floor]>,
 }
 
 impl StandingRule {
-    /// Why.
-    pub fn reason(&self) -> Reason {
-        self.entry.note.reason
+    fn of(kind: RuleKind, entry: &Entry) -> Self {
+        Self {
+            kind,
+            reason: entry.note.reason,
+            has_comment: !entry.note.comment.is_empty(),
+            at_s: u32::try_from(entry.note.at.secs_floor()).unwrap_or(u32::MAX),
+            cut_off: entry.cut_off,
+            floors: entry.floors.clone().into(),
+        }
     }
 
     /// When, to the second.
     pub fn at(&self) -> UnixNanos {
-        UnixNanos::from_secs(self.entry.note.at.secs_floor())
-    }
-
-    /// Whether somebody wrote a comment, which the journal has.
-    pub fn has_comment(&self) -> bool {
-        !self.entry.note.comment.is_empty()
+        UnixNanos::from_secs(u64::from(self.at_s))
     }
 
     fn denies(&self, claims: &Claims<'_>, wall: UnixNanos) -> bool {
@@ -43,7 +51,7 @@ impl StandingRule {
             RuleKind::VersionBelow => claims.version,
             RuleKind::AuthenticatedBefore => claims.auth_time.map(UnixNanos::nanos),
         };
-        self.entry.denies(value, |spared| match spared {
+        denies(self.cut_off, &self.floors, value, |spared| match spared {
             Exception::Sid(sid) => !claims.sid.is_empty() && *sid == claims.sid,
             Exception::Jti(jti) => !claims.jti.is_empty() && *jti == claims.jti,
         })
@@ -56,12 +64,7 @@ impl RuleSet {
         let rules = record
             .rules
             .iter()
-            .flat_map(|(kind, rule)| {
-                rule.in_force().map(|entry| StandingRule {
-                    kind: *kind,
-                    entry: entry.clone(),
-                })
-            })
+            .flat_map(|(kind, rule)| rule.in_force().map(|entry| StandingRule::of(*kind, entry)))
             .collect();
         Self { seq, rules }
     }

@@ -51,7 +51,9 @@ const REQUESTS_BY_AGE: TableDefinition<'_, (u64, Key), ()> =
 #[non_exhaustive]
 pub enum JournalError {
     /// The data directory cannot be made or used.
-    #[error("cannot use the data directory {path}: {source}")]
+    #[error(
+        "cannot use the data directory {path}; give one that this user may write to with --data-dir"
+    )]
     Directory {
         /// Which.
         path: String,
@@ -177,21 +179,23 @@ impl Journal {
         row.map(|row| codec::decode(row.value())).transpose()
     }
 
-    /// The records after one seq and up to another, in order, until `each` has enough.
+    /// The records after one seq and up to another, in order and as they stood at one moment,
+    /// until `each` has enough. Returns the newest seq of that moment.
     pub fn each_record(
         &self,
         after: u64,
         up_to: u64,
         mut each: impl FnMut(u64, Record) -> ControlFlow<()>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<u64, JournalError> {
         let table = self.db.begin_read()?.open_table(RECORDS)?;
+        let newest = table.last()?.map_or(0, |(seq, _)| seq.value());
         for row in table.range((Bound::Excluded(after), Bound::Included(up_to)))? {
             let (seq, record) = row?;
             if each(seq.value(), codec::decode(record.value())?).is_break() {
                 break;
             }
         }
-        Ok(())
+        Ok(newest)
     }
 
     /// One of the things of which there is one.

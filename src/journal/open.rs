@@ -19,6 +19,8 @@ pub enum Storage {
 
 /// The journal's file in a data directory.
 const FILE: &str = "journal.redb";
+/// What the names of journals that are still being made begin with.
+const UNFINISHED: &str = "journal.redb.new-";
 
 impl Journal {
     /// Opens a journal, or makes one.
@@ -37,26 +39,53 @@ impl Journal {
 
     fn open_file(directory: &Path) -> Result<Self, JournalError> {
         let path = directory.join(FILE);
-        let shown = path.display().to_string();
         let unusable = |source| JournalError::Directory {
             path: directory.display().to_string(),
             source,
         };
         make_private(directory).map_err(unusable)?;
-        let is_new = !path.try_exists().map_err(unusable)?;
-        let db = builder().create(&path).map_err(|error| match error {
-            DatabaseError::Storage(redb::StorageError::Io(source))
-                if source.kind() != std::io::ErrorKind::InvalidData =>
-            {
-                unusable(source)
-            }
-            other => explain(other, &shown),
-        })?;
-        if is_new {
-            // The file's name must survive a power cut too, not only its contents.
-            let synced = std::fs::File::open(directory).and_then(|dir| dir.sync_all());
-            synced.map_err(unusable)?;
+        if !path.try_exists().map_err(unusable)? {
+            Self::make(directory, &path)?;
         }
+        let journal = Self::at(&path, directory)?;
+        remove_unfinished(directory);
+        Ok(journal)
+    }
+
+    /// Makes a journal under another name and gives it its own once it is whole: a process that is
+    /// killed in its very first start would leave behind what looks like a damaged journal.
+    fn make(directory: &Path, path: &Path) -> Result<(), JournalError> {
+        let unusable = |source| JournalError::Directory {
+            path: directory.display().to_string(),
+            source,
+        };
+        let random =
+            getrandom::u64().map_err(|error| unusable(std::io::Error::other(error.to_string())))?;
+        let unfinished = directory.join(format!("{UNFINISHED}{random:016x}"));
+        drop(Self::at(&unfinished, directory)?);
+        // A link never takes the place of a journal that another process has made meanwhile, and
+        // such a process may have tidied this one away.
+        match std::fs::hard_link(&unfinished, path) {
+            Err(_) if path.try_exists().map_err(unusable)? => Ok(()),
+            linked => linked.map_err(unusable),
+        }?;
+        // The name must survive a power cut too, not only the contents.
+        let synced = std::fs::File::open(directory).and_then(|dir| dir.sync_all());
+        synced.map_err(unusable)
+    }
+
+    fn at(path: &Path, directory: &Path) -> Result<Self, JournalError> {
+        let db = builder().create(path).map_err(|error| match error {
+            DatabaseError::Storage(redb::StorageError::Io(source))
+                if damage_of(&source).is_none() =>
+            {
+                JournalError::Directory {
+                    path: directory.display().to_string(),
+                    source,
+                }
+            }
+            other => explain(other, &path.display().to_string()),
+        })?;
         Self::checked(db, true)
     }
 
@@ -113,12 +142,20 @@ fn explain(error: DatabaseError, path: &str) -> JournalError {
         DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => {
             JournalError::Damaged(error.to_string())
         }
-        DatabaseError::Storage(redb::StorageError::Io(source))
-            if source.kind() == std::io::ErrorKind::InvalidData =>
-        {
-            JournalError::Damaged("it is not a journal".to_owned())
-        }
+        DatabaseError::Storage(redb::StorageError::Io(source)) => match damage_of(&source) {
+            Some(damage) => JournalError::Damaged(damage.to_owned()),
+            None => redb::StorageError::Io(source).into(),
+        },
         other => other.into(),
+    }
+}
+
+/// What an error says of the file's contents, when it is not the disk's or the directory's.
+fn damage_of(error: &std::io::Error) -> Option<&'static str> {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => Some("it is not a journal"),
+        std::io::ErrorKind::UnexpectedEof => Some("it is cut short"),
+        _ => None,
     }
 }
 
@@ -129,4 +166,18 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(directory)
+}
+
+/// Removes what first starts left behind that were killed. One that cannot be removed does no harm.
+fn remove_unfinished(directory: &Path) {
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for file in files {
+        if file
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(UNFINISHED.as_bytes())
+        {
+            drop(std::fs::remove_file(file.path()));
+        }
+    }
 }

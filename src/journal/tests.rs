@@ -163,3 +163,39 @@ fn a_directory_that_cannot_be_used_is_named() {
     let error = in_directory(&file.join("data")).unwrap_err();
     assert!(error.to_string().contains("file/data"), "{error}");
 }
+
+/// A process that was killed in its very first start left a file without redb's magic number,
+/// which redb writes last, and every later start refused it as damaged.
+#[test]
+fn what_a_first_start_left_half_made_is_not_taken_for_a_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let half = directory.path().join("journal.redb.new-0000000000000001");
+    fs::write(&half, vec![0; 1 << 20]).unwrap();
+    let journal = in_directory(directory.path()).unwrap();
+    put(&journal, 1, &record("a", 100), None);
+    let files: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+}
+
+#[test]
+fn first_starts_at_the_same_time_end_with_one_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = std::sync::Barrier::new(4);
+    let open = || {
+        start.wait();
+        in_directory(directory.path())
+    };
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let opened = opened.into_iter().map(|opened| match opened {
+        Ok(journal) => Some(journal),
+        Err(JournalError::InUse { .. }) => None,
+        Err(other) => panic!("{other:?}"),
+    });
+    assert_eq!(opened.flatten().count(), 1);
+}

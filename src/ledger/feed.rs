@@ -2,8 +2,8 @@
 //! journal. There is no queue per watcher, so a slow one delays nobody and loses no state.
 
 use std::{
-    collections::VecDeque,
-    ops::ControlFlow,
+    collections::BTreeMap,
+    ops::{Bound, ControlFlow},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,6 +15,8 @@ use crate::{
     model::Record,
 };
 
+use super::writer::Change;
+
 /// Committed records, and how far a reader has come with them.
 #[derive(Debug)]
 pub struct Chunk {
@@ -22,13 +24,17 @@ pub struct Chunk {
     pub records: Vec<(u64, Arc<Record>)>,
     /// Everything up to here has been read.
     pub through: u64,
+    /// The newest seq that there was. What was superseded before this was read, and therefore is
+    /// not here, comes at or before it.
+    pub newest: u64,
 }
 
+/// The newest part of the log, and like the log: a target stands in it once, as it is now.
 #[derive(Debug)]
 struct Tail {
     /// What comes after this seq is held.
     base: u64,
-    records: VecDeque<(u64, Arc<Record>)>,
+    records: BTreeMap<u64, Arc<Record>>,
 }
 
 /// What was committed last, and a wake-up for those who wait for more.
@@ -42,7 +48,7 @@ impl Feed {
     pub(super) fn new(head: u64) -> Self {
         let tail = Tail {
             base: head,
-            records: VecDeque::new(),
+            records: BTreeMap::new(),
         };
         Self {
             tail: Mutex::new(tail),
@@ -50,16 +56,16 @@ impl Feed {
         }
     }
 
-    /// Takes in what was committed, and wakes everybody.
-    pub(super) fn publish(&self, records: impl IntoIterator<Item = (u64, Arc<Record>)>) {
+    /// Takes in what was committed, and wakes everybody if any of it is news.
+    pub(super) fn publish(&self, changes: Vec<Change>) {
+        let mut newest = None;
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.records.extend(records);
-        while tail.records.len() > limits::TAIL_RECORDS_MAX {
-            if let Some((seq, _)) = tail.records.pop_front() {
-                tail.base = seq;
+        for change in changes {
+            if change.is_news {
+                newest = Some(change.seq);
             }
+            tail.take_in(change);
         }
-        let newest = tail.records.back().map(|(seq, _)| *seq);
         drop(tail);
         if let Some(head) = newest {
             self.head.send_replace(head);
@@ -77,24 +83,41 @@ impl Feed {
 
     /// Up to `count_max` records after a seq, if they are all in memory.
     pub(super) fn recent(&self, after: u64, count_max: usize) -> Option<Chunk> {
-        let head = self.head();
+        let head = self.head().max(after);
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         if after < tail.base {
             return None;
         }
-        let first = tail.records.partition_point(|(seq, _)| *seq <= after);
         let records: Vec<_> = tail
             .records
-            .iter()
-            .skip(first)
-            .take_while(|(seq, _)| *seq <= head)
+            .range((Bound::Excluded(after), Bound::Included(head)))
             .take(count_max)
             .map(|(seq, record)| (*seq, Arc::clone(record)))
             .collect();
+        let newest = tail.records.last_key_value().map_or(0, |(seq, _)| *seq);
         Some(Chunk {
             through: through(&records, count_max, head),
+            newest: newest.max(head),
             records,
         })
+    }
+}
+
+impl Tail {
+    fn take_in(&mut self, change: Change) {
+        if let Some(old) = change.superseded {
+            self.records.remove(&old);
+        }
+        if change.record.is_empty() {
+            self.records.remove(&change.seq);
+        } else if change.seq > self.base {
+            self.records.insert(change.seq, change.record);
+        }
+        while self.records.len() > limits::TAIL_RECORDS_MAX {
+            if let Some((seq, _)) = self.records.pop_first() {
+                self.base = seq;
+            }
+        }
     }
 }
 
@@ -106,7 +129,7 @@ pub(super) fn from_journal(
     count_max: usize,
 ) -> Result<Chunk, JournalError> {
     let mut records = Vec::new();
-    journal.each_record(after, head, |seq, record| {
+    let newest = journal.each_record(after, head, |seq, record| {
         records.push((seq, Arc::new(record)));
         if records.len() < count_max {
             ControlFlow::Continue(())
@@ -116,6 +139,7 @@ pub(super) fn from_journal(
     })?;
     Ok(Chunk {
         through: through(&records, count_max, head),
+        newest: newest.max(head),
         records,
     })
 }
@@ -125,5 +149,114 @@ fn through(records: &[(u64, Arc<Record>)], count_max: usize, head: u64) -> u64 {
     match records.last() {
         Some((seq, _)) if records.len() >= count_max => *seq,
         _ => head,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        journal::Live,
+        model::{
+            Boot, Dot, KeptBy, KeyKind, Note, Request, Rule, RuleKind, Target, TargetKey,
+            UnixNanos, What,
+        },
+    };
+
+    fn record(sub: &str) -> Arc<Record> {
+        let request = Request {
+            cut_off: 5,
+            until: UnixNanos::FOREVER,
+            kept_by: KeptBy::Itself,
+            except: Vec::new(),
+        };
+        let dot = Dot {
+            boot: Boot(1),
+            counter: 1,
+        };
+        let rule = Rule::default().revoke(dot, &request, &Note::default());
+        Arc::new(Record {
+            target: target(sub),
+            rules: BTreeMap::from([(RuleKind::IssuedBefore, rule)]),
+        })
+    }
+
+    fn target(sub: &str) -> Target {
+        Target {
+            iss: "i".to_owned(),
+            what: What::User(sub.to_owned()),
+        }
+    }
+
+    fn change(seq: u64, record: &Arc<Record>, superseded: Option<u64>, is_news: bool) -> Change {
+        Change {
+            key: TargetKey::from_bytes([0; 16]),
+            seq,
+            record: Arc::clone(record),
+            superseded,
+            is_news,
+        }
+    }
+
+    fn seqs(feed: &Feed, after: u64) -> Option<(Vec<u64>, u64)> {
+        let chunk = feed.recent(after, 100)?;
+        let seqs = chunk.records.iter().map(|(seq, _)| *seq).collect();
+        Some((seqs, chunk.through))
+    }
+
+    #[test]
+    fn a_target_stands_in_memory_once_and_not_at_all_once_it_is_forgotten() {
+        let feed = Feed::new(0);
+        let (a, b) = (record("a"), record("b"));
+        let nothing = Arc::new(Record::new(target("b")));
+        feed.publish(vec![change(1, &a, None, true), change(2, &b, None, true)]);
+        feed.publish(vec![change(3, &a, Some(1), true)]);
+        assert_eq!(seqs(&feed, 0), Some((vec![2, 3], 3)));
+        feed.publish(vec![change(2, &nothing, None, false)]);
+        assert_eq!(seqs(&feed, 0), Some((vec![3], 3)));
+        feed.publish(vec![change(3, &nothing, None, false)]);
+        assert_eq!(seqs(&feed, 0), Some((vec![], 3)));
+        assert_eq!(seqs(&feed, 3), Some((vec![], 3)));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_left_it_is_read_from_the_journal() {
+        let feed = Feed::new(10);
+        let a = record("a");
+        assert_eq!(seqs(&feed, 9), None);
+        let last = 10 + limits::TAIL_RECORDS_MAX as u64 + 3;
+        feed.publish((11..=last).map(|seq| change(seq, &a, None, true)).collect());
+        assert_eq!(seqs(&feed, 12), None);
+        assert_eq!(seqs(&feed, 13).map(|(seqs, _)| seqs[0]), Some(14));
+        // A part of what left was forgotten: it does not come back by that.
+        feed.publish(vec![change(11, &a, None, false)]);
+        assert_eq!(seqs(&feed, 13).map(|(seqs, _)| seqs[0]), Some(14));
+    }
+
+    /// The journal knows of a commit a moment before the feed shows it. A watcher that read the
+    /// journal in that moment neither saw the superseded record nor knew that there was another,
+    /// and could be told that it had caught up.
+    #[test]
+    fn a_reader_knows_that_something_newer_exists_before_it_is_shown() {
+        let journal = Journal::open(&crate::journal::Storage::Memory).unwrap();
+        for (seq, superseded) in [(1, None), (2, Some(1))] {
+            let a = record("a");
+            let live = Live {
+                kind: KeyKind::User,
+                seq,
+                slot: [0; 16],
+            };
+            journal
+                .write(|tables| {
+                    tables.put(&a.target.key(), &a, live, superseded)?;
+                    Ok(ControlFlow::Continue(()))
+                })
+                .unwrap();
+        }
+        let chunk = from_journal(&journal, 0, 1, 100).unwrap();
+        assert_eq!(
+            (chunk.records.len(), chunk.through, chunk.newest),
+            (0, 1, 2)
+        );
     }
 }

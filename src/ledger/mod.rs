@@ -15,7 +15,10 @@ mod validate;
 mod work;
 mod writer;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -167,6 +170,32 @@ impl Ledger {
         }
         self.read(move |shared| {
             feed::from_journal(&shared.journal, after, shared.feed.head(), count_max)
+        })
+        .await
+    }
+
+    /// Walks the records after a seq, in order and as they stood at one moment, until one is not
+    /// taken. Returns what was gathered, and after which seq to go on, if there is more.
+    pub async fn scan<T: Send + 'static>(
+        &self,
+        after: u64,
+        mut gathered: T,
+        mut take: impl FnMut(&mut T, &Record) -> ControlFlow<()> + Send + 'static,
+    ) -> Result<(T, Option<u64>), JournalError> {
+        self.read(move |shared| {
+            let head = shared.feed.head();
+            let (mut through, mut more) = (after, false);
+            shared.journal.each_record(after, u64::MAX, |seq, record| {
+                // What was committed a moment ago may have superseded something below the head
+                // and is not shown yet: so there is more.
+                more = seq > head || take(&mut gathered, &record).is_break();
+                if more {
+                    return ControlFlow::Break(());
+                }
+                through = seq;
+                ControlFlow::Continue(())
+            })?;
+            Ok((gathered, more.then_some(through)))
         })
         .await
     }

@@ -206,6 +206,7 @@ fn forget(
         key,
         seq,
         record: Arc::new(left),
+        superseded: None,
         is_news: false,
     });
     Ok(())

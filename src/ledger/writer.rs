@@ -49,6 +49,8 @@ pub(super) struct Change {
     pub(super) key: TargetKey,
     pub(super) seq: u64,
     pub(super) record: Arc<Record>,
+    /// Where the target's record stood before.
+    pub(super) superseded: Option<u64>,
     /// Whether watchers see it: what is merely forgotten they forget by themselves.
     pub(super) is_news: bool,
 }
@@ -143,11 +145,7 @@ impl Writer {
         for change in &changes {
             apply(&self.shared.index, change.key, &change.record, change.seq);
         }
-        let news = changes
-            .into_iter()
-            .filter(|change| change.is_news)
-            .map(|change| (change.seq, change.record));
-        self.shared.feed.publish(news);
+        self.shared.feed.publish(changes);
     }
 
     fn fail(&self, error: &JournalError) -> WriteError {
@@ -285,6 +283,7 @@ impl Writer {
                 key,
                 seq: self.head,
                 record: Arc::new(staged.record.clone()),
+                superseded: staged.superseded,
                 is_news: true,
             });
         }

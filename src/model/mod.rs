@@ -19,6 +19,7 @@ pub use reason::Reason;
 pub use record::Record;
 pub use rule::{
     Boot, CutOff, Dot, Entry, Exception, Floor, KeptBy, NEVER, Note, Request, Rule, RuleKind, Seen,
+    denies,
 };
 pub use settings::{ClaimNames, IssuerSettings, Lifetime, MissingKid, Semantics};
 pub use target::{KeyKind, Target, TargetKey, TargetKind, What};

@@ -152,15 +152,24 @@ impl Entry {
     /// Is a token with this value of the rule's claim, that `spared` speaks for, denied? One
     /// without the claim is denied by every entry that does not spare it.
     pub fn denies(&self, value: Option<CutOff>, spared: impl Fn(&Exception) -> bool) -> bool {
-        let cut_off = self
-            .floors
-            .iter()
-            .filter(|floor| spared(&floor.of))
-            .map(|floor| floor.cut_off)
-            .min()
-            .unwrap_or(self.cut_off);
-        cut_off != NEVER && value.is_none_or(|value| value < cut_off)
+        denies(self.cut_off, &self.floors, value, spared)
     }
+}
+
+/// Does a cut-off with these exceptions deny? As [`Entry::denies`].
+pub fn denies(
+    cut_off: CutOff,
+    floors: &[Floor],
+    value: Option<CutOff>,
+    spared: impl Fn(&Exception) -> bool,
+) -> bool {
+    let cut_off = floors
+        .iter()
+        .filter(|floor| spared(&floor.of))
+        .map(|floor| floor.cut_off)
+        .min()
+        .unwrap_or(cut_off);
+    cut_off != NEVER && value.is_none_or(|value| value < cut_off)
 }
 
 /// Up to which write of a boot a state has taken everything in.

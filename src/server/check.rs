@@ -62,10 +62,13 @@ async fn comment(ledger: &Ledger, seq: u64, rule: RuleKind) -> String {
 }
 
 fn judge(ledger: &Ledger, request: &v1::CheckRequest) -> Result<Verdict, Invalid> {
-    if let Some(bound) = &request.max_staleness
-        && (bound.seconds < 0 || bound.nanos < 0)
+    if let Some(bound) = request.max_staleness
+        && inward::duration(bound).is_none()
     {
-        return Err(Invalid::new("max_staleness is negative"));
+        return Err(Invalid::new(
+            "max_staleness is negative or not a Duration: give seconds, and 0 to 999,999,999 \
+             nanoseconds",
+        ));
     }
     match &request.credential {
         Some(Credential::Token(token)) => BUFFER.with_borrow_mut(|buffer| {

@@ -24,7 +24,7 @@ impl Filter {
         let short = |text: &String, field| {
             inward::bounded(text.clone(), field, limits::IDENTIFIER_BYTES_MAX)
         };
-        let mut kinds = inward::target_kinds(&request.kinds)?;
+        let mut kinds = distinct(inward::target_kinds(&request.kinds)?);
         let sub = short(&request.sub, "sub")?;
         if !sub.is_empty() {
             if kinds.iter().any(|kind| *kind != TargetKind::User) {
@@ -36,7 +36,11 @@ impl Filter {
             kinds = vec![TargetKind::User];
         }
         let iss = short(&request.iss, "iss")?;
-        let reasons = request.reasons.iter().enumerate();
+        let reasons = request
+            .reasons
+            .iter()
+            .enumerate()
+            .map(|(at, number)| inward::reason(*number, &format!("reasons[{at}]")));
         Ok(Self {
             kinds,
             issuers: Some(iss)
@@ -44,9 +48,7 @@ impl Filter {
                 .into_iter()
                 .collect(),
             sub,
-            reasons: reasons
-                .map(|(at, number)| inward::reason(*number, &format!("reasons[{at}]")))
-                .collect::<Result<_, _>>()?,
+            reasons: distinct(reasons.collect::<Result<_, _>>()?),
             changed_after: inward::time(request.revoked_after, "revoked_after")?,
         })
     }
@@ -63,10 +65,7 @@ impl Filter {
                 ),
             ));
         }
-        let mut kinds = inward::target_kinds(&request.kinds)?;
-        kinds.sort_unstable();
-        kinds.dedup();
-        let mut issuers = request.issuers.clone();
+        let issuers = request.issuers.clone();
         for (at, iss) in issuers.iter().enumerate() {
             if iss.is_empty() {
                 return Err(BadField::new(format!("issuers[{at}]"), "is empty"));
@@ -77,11 +76,9 @@ impl Filter {
                 limits::IDENTIFIER_BYTES_MAX,
             )?;
         }
-        issuers.sort_unstable();
-        issuers.dedup();
         Ok(Self {
-            kinds,
-            issuers,
+            kinds: distinct(inward::target_kinds(&request.kinds)?),
+            issuers: distinct(issuers),
             ..Self::default()
         })
     }
@@ -115,4 +112,11 @@ impl Filter {
             .first_chunk()
             .map_or(0, |first| u64::from_be_bytes(*first))
     }
+}
+
+/// Each once, in one order: what is asked for again and again is looked for once.
+fn distinct<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort_unstable();
+    values.dedup();
+    values
 }

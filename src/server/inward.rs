@@ -1,6 +1,6 @@
 //! From messages to values: parse, don't validate.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use crate::{
     ledger::{AskedRules, Ledger, Named, RequestId, Terms, TokenEnd},
@@ -14,6 +14,12 @@ use crate::{
 };
 
 use super::status::BadField;
+
+/// The last second of the year 9999, where a Timestamp ends.
+const TIMESTAMP_SECONDS_MAX: u64 = 253_402_300_799;
+
+/// As far as a Duration goes.
+const DURATION_SECONDS_MAX: u64 = 315_576_000_000;
 
 type Parsed<T> = Result<T, BadField>;
 
@@ -98,7 +104,7 @@ fn token_target(token: v1::TokenTarget, at: &str, ledger: &Ledger) -> Parsed<Nam
     let iss = id(token.iss, at, "iss")?;
     let end = match token.exp {
         None => TokenEnd::Unknown,
-        Some(exp) => TokenEnd::At(numeric_date(exp).ok_or_else(|| {
+        Some(exp) => TokenEnd::At(UnixNanos::from_numeric_date(exp).ok_or_else(|| {
             BadField::new(
                 format!("{at}.exp"),
                 "is negative or not a finite number: give seconds since 1970 (RFC 7519 section 2)",
@@ -130,7 +136,7 @@ fn by_jwt(token: &v1::TokenTarget, at: &str, ledger: &Ledger) -> Parsed<Named> {
         ));
     }
     if let Some(exp) = token.exp
-        && numeric_date(exp) != claims.exp
+        && UnixNanos::from_numeric_date(exp) != claims.exp
     {
         return Err(BadField::new(
             format!("{at}.exp"),
@@ -192,8 +198,13 @@ pub(super) fn rules(rules: Option<v1::Rules>) -> Parsed<AskedRules> {
     };
     let count = rules.except_sid.len() + rules.except_jti.len();
     if count > limits::EXCEPTIONS_MAX {
+        let field = if rules.except_sid.is_empty() {
+            "rules.except_jti"
+        } else {
+            "rules.except_sid"
+        };
         return Err(BadField::new(
-            "rules.except_sid",
+            field,
             format!(
                 "{count} exceptions are given (except_sid and except_jti together), and at most {} \
                  are allowed",
@@ -220,7 +231,8 @@ pub(super) fn rules(rules: Option<v1::Rules>) -> Parsed<AskedRules> {
     })
 }
 
-/// A time after 1970.
+/// A time after 1970 and before the year 10000, as far as a Timestamp goes: seconds beyond it are
+/// nearly always milliseconds, and would mean for ever.
 pub(super) fn time(time: Option<prost_types::Timestamp>, field: &str) -> Parsed<Option<UnixNanos>> {
     let Some(time) = time else {
         return Ok(None);
@@ -228,17 +240,32 @@ pub(super) fn time(time: Option<prost_types::Timestamp>, field: &str) -> Parsed<
     let nanos = u32::try_from(time.nanos)
         .ok()
         .filter(|nanos| *nanos < 1_000_000_000);
-    let parts = u64::try_from(time.seconds).ok().zip(nanos);
+    let seconds = u64::try_from(time.seconds)
+        .ok()
+        .filter(|seconds| *seconds <= TIMESTAMP_SECONDS_MAX);
+    let parts = seconds.zip(nanos);
     let instant = parts.map(|(seconds, nanos)| {
-        UnixNanos::from_secs(seconds).plus(std::time::Duration::from_nanos(nanos.into()))
+        UnixNanos::from_secs(seconds).plus(Duration::from_nanos(nanos.into()))
     });
     let instant = instant.filter(|instant| *instant != UnixNanos::ZERO);
     instant.map(Some).ok_or_else(|| {
         BadField::new(
             field,
-            "is not a time after 1970-01-01T00:00:00Z with 0 to 999,999,999 nanoseconds",
+            "is not a time after 1970-01-01T00:00:00Z and before the year 10000, in seconds with 0 \
+             to 999,999,999 nanoseconds",
         )
     })
+}
+
+/// A span of time; `None` when it is negative or beyond what a Duration may hold (10,000 years).
+/// The conversion of prost-types overflows on the least seconds and nanoseconds.
+pub(super) fn duration(duration: prost_types::Duration) -> Option<Duration> {
+    let seconds = u64::try_from(duration.seconds).ok();
+    let nanos = u32::try_from(duration.nanos).ok();
+    seconds
+        .filter(|seconds| *seconds <= DURATION_SECONDS_MAX)
+        .zip(nanos.filter(|nanos| *nanos < 1_000_000_000))
+        .map(|(seconds, nanos)| Duration::new(seconds, nanos))
 }
 
 /// A reason.
@@ -325,10 +352,6 @@ pub(super) fn short_digest(parts: &[&[u8]]) -> [u8; 16] {
         .unwrap_or_default()
 }
 
-fn numeric_date(seconds: f64) -> Option<UnixNanos> {
-    UnixNanos::from_numeric_date(seconds)
-}
-
 /// Claims that the caller has verified itself.
 pub(super) fn claims<'a>(
     claims: &'a v1::Claims,
@@ -410,7 +433,7 @@ fn date(seconds: Option<f64>, claim: &str) -> Result<Option<UnixNanos>, Invalid>
     let Some(seconds) = seconds else {
         return Ok(None);
     };
-    numeric_date(seconds).map(Some).ok_or_else(|| {
+    UnixNanos::from_numeric_date(seconds).map(Some).ok_or_else(|| {
         Invalid::new(format!(
             "claims.{claim} is negative or not a finite number: it is seconds since 1970 (RFC 7519 \
              section 2)"

@@ -1,11 +1,14 @@
 //! `ListRevocations`.
 
+use std::ops::ControlFlow;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tonic::Status;
 
 use crate::{
     ledger::{Cursor, Ledger, Resume},
     limits,
+    model::Record,
     proto::v1,
 };
 
@@ -24,50 +27,67 @@ pub(super) async fn list(
     request: v1::ListRevocationsRequest,
 ) -> Result<v1::ListRevocationsResponse, Status> {
     let filter = Filter::of_list(&request)?;
-    let size = match usize::try_from(request.page_size) {
-        Ok(0) => limits::PAGE_SIZE_DEFAULT,
-        Ok(size) if size <= limits::PAGE_SIZE_MAX => size,
-        _ => {
-            let problem = format!(
-                "is {}, and at most {} are allowed",
-                request.page_size,
-                limits::PAGE_SIZE_MAX
-            );
-            return Err(BadField::new("page_size", problem).into());
-        }
+    let filters = filter.digest();
+    let size = size(request.page_size)?;
+    let after = start(ledger, &request.page_token, filters)?;
+    let page = Page {
+        filter,
+        size,
+        bytes: 0,
+        scanned: 0,
+        shown: Vec::new(),
     };
-    let mut seq = start(ledger, &request.page_token, filter.digest())?;
-    let mut page = Vec::new();
-    let mut scanned = 0;
-    let next = loop {
-        let chunk = ledger
-            .read_after(seq, limits::PAGE_SIZE_MAX)
-            .await
-            .map_err(|error| status::of_journal(&error))?;
-        let is_last = chunk.records.len() < limits::PAGE_SIZE_MAX;
-        for (at, record) in &chunk.records {
-            if page.len() == size {
-                break;
-            }
-            seq = *at;
-            scanned += 1;
-            if filter.shows(record) {
-                page.push(outward::revocation(record));
-            }
-        }
-        if page.len() == size || scanned >= limits::PAGE_SCAN_MAX {
-            break Some(seq).filter(|seq| *seq < ledger.condition().head);
-        }
-        if is_last {
-            break None;
-        }
-    };
+    let (page, next) = ledger
+        .scan(after, page, Page::take)
+        .await
+        .map_err(|error| status::of_journal(&error))?;
     Ok(v1::ListRevocationsResponse {
-        revocations: page,
+        revocations: page.shown,
         next_page_token: next.map_or_else(String::new, |seq| {
-            URL_SAFE_NO_PAD.encode(ledger.cursor(seq, filter.digest()).encode())
+            URL_SAFE_NO_PAD.encode(ledger.cursor(seq, filters).encode())
         }),
     })
+}
+
+/// A page that is being filled.
+struct Page {
+    filter: Filter,
+    size: usize,
+    bytes: usize,
+    scanned: usize,
+    shown: Vec<v1::Revocation>,
+}
+
+impl Page {
+    fn take(&mut self, record: &Record) -> ControlFlow<()> {
+        if self.shown.len() >= self.size
+            || self.bytes >= limits::PAGE_BYTES_MAX
+            || self.scanned >= limits::PAGE_SCAN_MAX
+        {
+            return ControlFlow::Break(());
+        }
+        self.scanned += 1;
+        if self.filter.shows(record) {
+            let shown = outward::revocation(record);
+            self.bytes += prost::Message::encoded_len(&shown);
+            self.shown.push(shown);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn size(asked: u32) -> Result<usize, BadField> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(limits::PAGE_SIZE_DEFAULT),
+        Ok(size) if size <= limits::PAGE_SIZE_MAX => Ok(size),
+        _ => {
+            let problem = format!(
+                "is {asked}, and at most {} are allowed",
+                limits::PAGE_SIZE_MAX
+            );
+            Err(BadField::new("page_size", problem))
+        }
+    }
 }
 
 fn start(ledger: &Ledger, page_token: &str, filters: u64) -> Result<u64, BadField> {

@@ -1,6 +1,6 @@
 //! The only place that makes gRPC codes: what should the caller do?
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, error::Error, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
@@ -63,7 +63,9 @@ pub(super) fn of_write(error: WriteError) -> Status {
 
 /// The journal could not be read.
 pub(super) fn of_journal(error: &JournalError) -> Status {
-    tracing::error!(error = %error, "the journal cannot be read");
+    let causes = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
+    let chain = causes.map(ToString::to_string).collect::<Vec<_>>();
+    tracing::error!(error = chain.join(": "), "the journal cannot be read");
     unavailable("JOURNAL_UNREADABLE", &error.to_string())
 }
 

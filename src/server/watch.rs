@@ -80,10 +80,15 @@ fn heartbeat(asked: Option<prost_types::Duration>) -> Result<Duration, BadField>
         return Ok(limits::HEARTBEAT_DEFAULT);
     };
     let bounds = limits::HEARTBEAT_MIN..=limits::HEARTBEAT_MAX;
-    Duration::try_from(asked)
-        .ok()
+    inward::duration(asked)
         .filter(|heartbeat| bounds.contains(heartbeat))
-        .ok_or_else(|| BadField::new("heartbeat", "must be from 0.2 s to 60 s"))
+        .ok_or_else(|| {
+            let problem = format!(
+                "is {} s and {} ns, and 0.2 s to 60 s are allowed",
+                asked.seconds, asked.nanos
+            );
+            BadField::new("heartbeat", problem)
+        })
 }
 
 /// One watch.
@@ -94,7 +99,8 @@ struct Watch {
     mode: WatchMode,
     /// Everything up to here was sent, or is not shown.
     seq: u64,
-    /// The head when the watch began.
+    /// The newest seq of whatever was read so far. A target that was superseded while this watch
+    /// read stands at or before it: a watcher that has come here has missed nothing.
     caught_up_at: u64,
     said_hello: bool,
     said_caught_up: bool,
@@ -196,11 +202,16 @@ impl Watch {
 
     /// The next records that are shown, as many as fit one message.
     async fn records(&mut self) -> Result<Option<Records>, Status> {
-        let Chunk { records, through } = self
+        let Chunk {
+            records,
+            through,
+            newest,
+        } = self
             .ledger
             .read_after(self.seq, limits::WATCH_BATCH_RECORDS_MAX)
             .await
             .map_err(|error| status::of_journal(&error))?;
+        self.caught_up_at = self.caught_up_at.max(newest);
         let mut revocations = Vec::new();
         let mut bytes = 0;
         let mut seq = through;

@@ -139,11 +139,12 @@ struct Audit {
 
 impl Audit {
     fn of(rpc: &'static str, actor: &str, request_id: &str, targets: usize) -> Self {
-        let shown = request_id.get(..64).unwrap_or(request_id);
+        // Not checked yet: it may be megabytes, or hold what would pass for another line.
+        let shown = request_id.chars().filter(|c| !c.is_control()).take(64);
         Self {
             rpc,
             actor: actor.to_owned(),
-            request_id: shown.to_owned(),
+            request_id: shown.collect(),
             targets,
         }
     }

@@ -112,8 +112,8 @@ pub fn sign(header: &str, claims: &str, key: &MintKey) -> Result<String, MintErr
     let mut token = URL_SAFE_NO_PAD.encode(header);
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-    let signature = jsonwebtoken::crypto::sign(token.as_bytes(), &key, algorithm)
-        .map_err(MintError::Sign)?;
+    let signature =
+        jsonwebtoken::crypto::sign(token.as_bytes(), &key, algorithm).map_err(MintError::Sign)?;
     token.push('.');
     token.push_str(&signature);
     Ok(token)

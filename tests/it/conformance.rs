@@ -1,31 +1,63 @@
-//! The semantics as data, played against a node in this process.
+//! The semantics as data, played against nodes in this process.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
 
-use rescind::conformance::{Class, Outcome, Runner, cases};
+use rescind::conformance::{Case, Class, Outcome, Runner, cases, parse};
+
+/// The cases as they stand in the repository, so that a person who changes one need not build.
+fn on_disk() -> Vec<Case> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let mut files: Vec<(String, String)> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    files.sort_unstable();
+    let files = files.iter().map(|(name, text)| (&**name, &**text));
+    parse(files).unwrap_or_else(|error| panic!("{error}"))
+}
 
 #[tokio::test]
 async fn every_case_goes_as_wanted() {
     let directory = tempfile::tempdir().unwrap();
     let runner = Runner::here(directory.path().to_owned()).unwrap();
-    let only = "";
     let mut failures = Vec::new();
-    let cases = cases().unwrap_or_else(|error| panic!("{error}"));
-    for (number, case) in cases.iter().enumerate() {
-        if !case.name.contains(only) {
-            continue;
-        }
+    for (number, case) in on_disk().iter().enumerate() {
         match runner.play(case, number).await {
             Outcome::Passed => {}
-            other => failures.push(format!("{}: {}: {other:?}", case.file, case.name)),
+            Outcome::Failed { step, problem } => failures.push(format!(
+                "{}: {}, step {step}: {problem}",
+                case.file, case.name
+            )),
+            Outcome::Skipped { why } => {
+                failures.push(format!("{}: {}: skipped: {why}", case.file, case.name));
+            }
         }
     }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let count = failures.len();
+    assert!(
+        failures.is_empty(),
+        "{count} failed:\n{}",
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn the_program_holds_every_case() {
+    let names = |cases: Vec<Case>| cases.into_iter().map(|case| case.name).collect::<Vec<_>>();
+    assert_eq!(names(cases().unwrap()), names(on_disk()));
 }
 
 #[test]
 fn every_class_has_cases_and_there_are_enough() {
-    let cases = cases().unwrap_or_else(|error| panic!("{error}"));
+    let cases = on_disk();
     let mut counts: BTreeMap<Class, usize> = BTreeMap::new();
     for class in cases.iter().flat_map(|case| &case.covers) {
         *counts.entry(*class).or_default() += 1;
@@ -36,4 +68,33 @@ fn every_class_has_cases_and_there_are_enough() {
         .collect();
     assert!(missing.is_empty(), "no case covers {missing:?}");
     assert!(cases.len() >= 120, "{} cases", cases.len());
+}
+
+#[test]
+fn what_is_not_known_in_a_case_names_file_and_case() {
+    let with = |steps: &str| {
+        let text = format!(
+            r#"{{"about": "", "cases": [{{"name": "a story", "source": "", "covers": [], "steps": [{steps}]}}]}}"#
+        );
+        parse([("a.json", &*text)]).map(|cases| cases.len())
+    };
+    assert_eq!(with(""), Ok(1));
+    for (steps, problem) in [
+        (r#"{"dance": {}}"#, "dance"),
+        (r#"{"check": {"token": "t", "verdict": "fine"}}"#, "fine"),
+        (
+            r#"{"check": {"tokens": "t", "verdict": "active"}}"#,
+            "tokens",
+        ),
+        (r#"{"mint": {"as": "t"}, "check": {}}"#, "expected"),
+        (
+            r#"{"revoke": {"targets": [{"user": {"name": "a"}}]}}"#,
+            "name",
+        ),
+        (r#"{"advance": 5}"#, "string"),
+    ] {
+        let error = with(steps).unwrap_err();
+        assert_eq!((&*error.file, &*error.case), ("a.json", "a story"));
+        assert!(error.problem.contains(problem), "{steps}: {error}");
+    }
 }

@@ -1,3 +1,16 @@
 //! Integration tests: one binary, a module per behaviour.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, reads its own environment and clock, and tells figures"
+)]
 
 mod conformance;
+mod grpc;
+mod harness;
+mod process;
+mod tidy;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::Lifetime;
-use model::{Model, SESSION_BOUND, TOKEN_BOUND, names};
+use model::{LEEWAY, Model, SESSION_BOUND, TOKEN_BOUND, names};
 
 #[derive(Clone, Debug)]
 struct Ask {
@@ -29,11 +29,15 @@ enum Step {
     Revoke(Ask),
     Restore(Vec<Target>, Vec<RuleKind>),
     Pass(Duration),
+    /// Goes to the last moment of a token, and sweeps.
+    ToTheEndOf(usize),
     Sweep,
     SetForward(Duration),
     SetBack(Duration),
     AcceptClock,
-    Restart { down: Duration },
+    Restart {
+        down: Duration,
+    },
 }
 
 fn targets() -> Vec<Target> {
@@ -123,6 +127,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (some(), kinds).prop_map(|(targets, kinds)| Step::Restore(targets, kinds)),
         8 => prop_oneof![seconds(1..120), seconds(600..7_200), seconds(30_000..260_000)]
             .prop_map(Step::Pass),
+        4 => (0_usize..1_000).prop_map(Step::ToTheEndOf),
         8 => Just(Step::Sweep),
         1 => seconds(1..200_000).prop_map(Step::SetForward),
         1 => prop_oneof![seconds(1..20), seconds(1..200_000)].prop_map(Step::SetBack),
@@ -304,6 +309,17 @@ impl World {
                 self.model.lift(targets, kinds);
             }
             Step::Pass(by) => clock.advance(*by),
+            Step::ToTheEndOf(which) => {
+                // Those of the latest writes come last.
+                let place = self.tokens.len() - 1 - which % self.tokens.len().min(12);
+                let end = self.tokens[place].exp.unwrap_or_default().plus(LEEWAY);
+                let left = end.since(clock.wall()).saturating_sub(SECOND);
+                // A node that sweeps now and then, and so has no gap in its journal.
+                for _ in 0..20 {
+                    clock.advance(left / 20);
+                    self.node.sweep_all().await;
+                }
+            }
             Step::Sweep => drop(self.node.sweep_all().await),
             Step::SetForward(by) => clock.set_wall(clock.wall().plus(*by)),
             Step::SetBack(by) => clock.set_wall(clock.wall().minus(*by)),
@@ -343,7 +359,9 @@ impl World {
             self.answered.retain(|(_, at)| is_recent(*at));
             self.answered.push((id, now));
         }
+        let known = self.model.writes.len();
         self.model.write(&order, self.now());
+        self.tokens.extend(self.model.probes(known));
     }
 
     /// What the journal holds is what Check answers from.

@@ -5,11 +5,11 @@ use super::*;
 /// Of issuer "i"; issuer "j" has no bounds.
 pub(super) const TOKEN_BOUND: Duration = Duration::from_secs(2 * 86_400);
 pub(super) const SESSION_BOUND: Duration = Duration::from_secs(5 * 86_400);
-const LEEWAY: Duration = limits::LEEWAY_DEFAULT;
+pub(super) const LEEWAY: Duration = limits::LEEWAY_DEFAULT;
 
 /// One rule of one target that somebody asked for.
 #[derive(Clone, Debug)]
-struct Write {
+pub(super) struct Write {
     target: Target,
     kind: RuleKind,
     cut_off: u64,
@@ -22,7 +22,7 @@ struct Write {
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    writes: Vec<Write>,
+    pub(super) writes: Vec<Write>,
     /// The greatest time that the clock showed, and the least since then.
     greatest: UnixNanos,
     least_since: UnixNanos,
@@ -93,6 +93,24 @@ impl Model {
         }
     }
 
+    /// For each of the writes after the first `known`, the tokens that it is for and that live the
+    /// longest: one issued just before it, and the last one of a session begun just before it.
+    pub(super) fn probes(&self, known: usize) -> Vec<Claims<'static>> {
+        let (token, session) = (TOKEN_BOUND, SESSION_BOUND);
+        let writes = self.writes.iter().skip(known);
+        writes
+            .flat_map(|write| {
+                let begun = write.at.minus(SECOND);
+                [begun, begun.plus(session)].map(|iat| Claims {
+                    auth_time: Some(begun),
+                    iat: Some(iat),
+                    exp: Some(iat.plus(token)),
+                    ..named_by(&write.target)
+                })
+            })
+            .collect()
+    }
+
     pub(super) fn lift(&mut self, targets: &[Target], kinds: &[RuleKind]) {
         self.writes.retain(|write| {
             let is_kind = write.target.is_token() || kinds.contains(&write.kind);
@@ -136,6 +154,27 @@ impl Model {
             _ => existed(claims.auth_time),
         }
     }
+}
+
+/// A token that has what the target names and nothing else: also no version.
+fn named_by(target: &Target) -> Claims<'static> {
+    let mut claims = Claims {
+        iss: target.iss.clone().into(),
+        jti: "probe".into(),
+        kid: "kp".into(),
+        ..Claims::default()
+    };
+    match target.what.clone() {
+        What::Jti(id) => claims.jti = id.into(),
+        What::Digest(digest) => claims.digest = Some(digest),
+        What::User(id) => claims.sub = id.into(),
+        What::Session(id) => claims.sid = id.into(),
+        What::Client(id) => claims.client_id = id.into(),
+        What::Key(id) => claims.kid = id.into(),
+        What::Claim { name, value } => claims.other = vec![(name.into(), value.into())],
+        What::Issuer => {}
+    }
+    claims
 }
 
 pub(super) fn names(target: &Target, claims: &Claims<'_>) -> bool {

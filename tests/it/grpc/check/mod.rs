@@ -1,0 +1,5 @@
+//! Check, CheckBatch, CheckStream.
+
+mod streams;
+mod targets;
+mod verdicts;

@@ -1,0 +1,10 @@
+//! The API over real gRPC.
+#![expect(clippy::too_many_lines, reason = "a table is as long as what it lists")]
+
+mod bad_input;
+mod check;
+mod list;
+mod say;
+mod status;
+mod watch;
+mod write;

@@ -1,0 +1,6 @@
+//! `WatchRevocations`.
+
+mod catching_up;
+mod follower;
+mod history;
+mod modes;

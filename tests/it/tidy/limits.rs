@@ -1,0 +1,110 @@
+//! `docs/limits.md` says what `src/limits.rs` says.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rescind::limits;
+
+use super::read;
+
+/// What a bound is compared by: a number, or nanoseconds.
+trait Bound {
+    fn value(&self) -> u128;
+}
+
+impl Bound for usize {
+    fn value(&self) -> u128 {
+        *self as u128
+    }
+}
+
+impl Bound for u32 {
+    fn value(&self) -> u128 {
+        u128::from(*self)
+    }
+}
+
+impl Bound for u64 {
+    fn value(&self) -> u128 {
+        u128::from(*self)
+    }
+}
+
+impl Bound for Duration {
+    fn value(&self) -> u128 {
+        self.as_nanos()
+    }
+}
+
+macro_rules! bounds {
+    ($($name:ident)*) => {
+        BTreeMap::from([$((stringify!($name).to_owned(), limits::$name.value())),*])
+    };
+}
+
+fn bounds() -> BTreeMap<String, u128> {
+    bounds![
+        TOKEN_BYTES_MAX IDENTIFIER_BYTES_MAX COMMENT_BYTES_MAX BATCH_MAX EXCEPTIONS_MAX
+        OTHER_CLAIMS_MAX CLAIM_VALUES_MAX JSON_DEPTH_MAX JSON_MEMBERS_MAX MESSAGE_BYTES_MAX
+        PAGE_SIZE_MAX PAGE_SIZE_DEFAULT PAGE_BYTES_MAX PAGE_SCAN_MAX
+        WATCH_BATCH_RECORDS_MAX WATCH_BATCH_BYTES_MAX WATCH_ISSUERS_MAX WATCHERS_MAX
+        HEARTBEAT_MIN HEARTBEAT_MAX HEARTBEAT_DEFAULT TAIL_RECORDS_MAX
+        REQUEST_ID_KEPT REQUEST_IDS_MAX REQUESTS_FORGOTTEN_MAX WRITE_QUEUE_MAX GROUP_COMMIT_MAX SWEEP_SLICE_MAX
+        EXPIRY_BUCKET_S JOURNAL_CACHE_BYTES BOOTS_MAX
+        LEEWAY_MAX LEEWAY_DEFAULT TOKEN_LIFETIME_DEFAULT SESSION_LIFETIME_DEFAULT LIFETIME_MAX
+        FORGET_GRACE_DEFAULT SWEEP_INTERVAL_DEFAULT SWEEP_INTERVAL_MIN SWEEP_INTERVAL_MAX
+        SWEEP_SETTLE_DEFAULT SWEEP_SETTLE_MAX LIVE_MAX LIVE_DEFAULT LIVE_RESERVE_DIVISOR
+        CLOCK_JUMP_MAX CLOCK_GAP_MAX CLOCK_JOURNAL_INTERVAL CLOCK_ACCEPT_MAX CLOCK_LEAD_KEPT
+        ISSUERS_SEEN_MAX ISSUERS_CONFIGURED_MAX
+        DRAIN_MAX STREAMS_PER_CONNECTION_MAX HEADER_BYTES_MAX
+        KEEPALIVE_INTERVAL KEEPALIVE_TIMEOUT
+    ]
+}
+
+/// The rows of the page: name and value.
+fn documented() -> BTreeMap<String, u128> {
+    let page = read("docs/limits.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| {
+        let mut cells = row.split(" | ");
+        let name = cells.next().unwrap().trim_end_matches('`').to_owned();
+        let value = cells.next().unwrap();
+        (name, parse(value))
+    })
+    .collect()
+}
+
+/// `1,000`, `16 KiB`, `64 bytes`, `10m`.
+fn parse(value: &str) -> u128 {
+    let (number, unit) = value.split_once(' ').unwrap_or((value, "bytes"));
+    if let Ok(number) = number.replace(',', "").parse::<u128>() {
+        return number
+            * match unit {
+                "bytes" => 1,
+                "KiB" => 1 << 10,
+                "MiB" => 1 << 20,
+                other => panic!("docs/limits.md: {other} is no unit"),
+            };
+    }
+    humantime::parse_duration(value)
+        .unwrap_or_else(|error| panic!("docs/limits.md: {value}: {error}"))
+        .value()
+}
+
+#[test]
+fn the_page_of_bounds_says_what_the_code_says() {
+    assert_eq!(documented(), bounds(), "docs/limits.md, then src/limits.rs");
+}
+
+#[test]
+fn every_bound_is_compared_with_the_page() {
+    let source = read("src/limits.rs");
+    let declared: Vec<&str> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.split(':').next())
+        .collect();
+    let compared = bounds();
+    for name in &declared {
+        assert!(compared.contains_key(*name), "add {name} to bounds! above");
+    }
+    assert_eq!(declared.len(), compared.len());
+}
