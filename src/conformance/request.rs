@@ -223,8 +223,10 @@ impl Maker<'_> {
     fn set_claim(&self, claims: &mut v1::Claims, name: &str, text: &str) -> Made<()> {
         let id = || serde_json::from_str(text).map_err(|_| "is no text".to_owned());
         let double = || {
+            // Times were worked out before; what is still quoted is NaN or inf.
             let quoted = serde_json::from_str::<String>(text);
-            self.double(quoted.as_deref().unwrap_or(text))
+            let text = quoted.as_deref().unwrap_or(text);
+            text.parse().map_err(|_| format!("{text:?} is no number"))
         };
         match name {
             "iss" => claims.iss = id()?,
