@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    io::Write as _,
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -120,6 +121,15 @@ impl Listener {
         }
         Ok(())
     }
+}
+
+/// Prints the addresses really bound, whatever is logged.
+pub(super) fn print_addresses(addresses: &[Bound]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for address in addresses {
+        writeln!(out, "listening on {address}").context("cannot print the addresses")?;
+    }
+    out.flush().context("cannot print the addresses")
 }
 
 /// Writes the addresses really bound, for scripts and tests: all or nothing is there to read.

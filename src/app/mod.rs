@@ -14,7 +14,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic_health::server::HealthReporter;
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -41,6 +40,7 @@ pub fn serve(loaded: Loaded) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let app = App::bind(loaded.config, Arc::new(SystemClock)).await?;
+        listen::print_addresses(app.addresses())?;
         let stop = CancellationToken::new();
         let signals = drain::Signals::listen()?;
         let drained = app.run(stop.clone());
@@ -99,8 +99,7 @@ impl App {
     /// Serves until `stop`, then drains: streams end, calls under way finish, what was acknowledged
     /// is on disk already.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        set_ready(&reporter, false).await;
+        let (readiness, health) = server::health(stop.clone()).await;
         let routes = routes(&self.ledger, &stop)?.add_service(health);
         let mut tasks = Tasks::new(stop.clone());
         for listener in self.listeners {
@@ -118,12 +117,11 @@ impl App {
         for address in &self.addresses {
             tracing::info!(%address, "listening");
         }
-        set_ready(&reporter, true).await;
+        readiness.set(true).await;
         tracing::info!("ready");
         stop.cancelled().await;
         tracing::info!("draining");
-        set_ready(&reporter, false).await;
-        end_health_watches(reporter).await;
+        readiness.set(false).await;
         let ended = tasks.join().await;
         let writer = self.writer;
         tokio::task::spawn_blocking(move || writer.join())
@@ -181,24 +179,6 @@ fn routes(ledger: &Ledger, stop: &CancellationToken) -> anyhow::Result<Routes> {
     Ok(Routes::new(Service::new(ledger.clone(), stop.clone()))
         .add_service(reflection().build_v1().context("reflection v1")?)
         .add_service(reflection().build_v1alpha().context("reflection v1alpha")?))
-}
-
-async fn set_ready(reporter: &HealthReporter, ready: bool) {
-    let status = if ready {
-        tonic_health::ServingStatus::Serving
-    } else {
-        tonic_health::ServingStatus::NotServing
-    };
-    for service in ["", server::SERVICE] {
-        reporter.set_service_status(service, status).await;
-    }
-}
-
-/// A health watch ends only when its service is forgotten; until then it would hold the drain up.
-async fn end_health_watches(mut reporter: HealthReporter) {
-    for service in ["", server::SERVICE] {
-        reporter.clear_service_status(service).await;
-    }
 }
 
 /// Forgets what has run out, every now and then, in slices that let writes through.

@@ -4,7 +4,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::proto::v1::revocation_service_server::SERVICE_NAME;
+use crate::proto::v1::{GetStatusRequest, revocation_service_server::SERVICE_NAME};
 
 use super::{
     Context,
@@ -36,6 +36,13 @@ pub(super) async fn run(args: HealthcheckArgs, context: &mut Context<'_>) -> Res
     match status {
         ServingStatus::Serving => {
             writeln!(context.out, "SERVING")?;
+            // Checks are answered all the same, so this is for people and not for the exit code.
+            let mut api = server.client().await?;
+            let status = api.rpc.get_status(GetStatusRequest {});
+            let status = server.answer(status).await?;
+            for journal in status.journal.iter().filter(|journal| !journal.healthy) {
+                writeln!(context.out, "writes are refused: {}", journal.failure)?;
+            }
             Ok(failure::OK)
         }
         other => {

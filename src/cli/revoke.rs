@@ -97,7 +97,7 @@ Examples:
   rescind revoke --iss $ISS --jti a1 --exp 2030-01-31T12:00:00Z
   rescind revoke --iss $ISS --sub ada --except-sid this-one    # all my other devices
   rescind revoke --iss $ISS --sub ada --all --expires-at +24h  # suspend for a day
-  rescind revoke --iss $ISS --kid 2024-1 --all --reason key-compromised
+  rescind revoke --iss $ISS --kid 2024-1 --all --reason key_compromised
   rescind revoke --iss $ISS --claim tenant=acme --issued-before now
   rescind revoke --iss $ISS --issuer --all --validate-only     # what would happen?
 
@@ -124,13 +124,13 @@ pub(super) struct RevokeArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  rescind revoke-user --iss https://issuer.example --sub ada --reason password-changed
-  rescind revoke-user --sub ada --except-sid \"$this_session\"    # all other devices
-  rescind revoke-user --sub ada --all --comment 'ticket 4711'   # ban until restored
-  rescind revoke-user --sub ada --version-below 8               # token versioning")]
+  rescind revoke-user --iss https://issuer.example --sub ada --reason password_changed
+  rescind revoke-user --iss $ISS --sub ada --except-sid this-one       # all other devices
+  rescind revoke-user --iss $ISS --sub ada --all --comment 'case 4711' # ban until restored
+  rescind revoke-user --iss $ISS --sub ada --version-below 8           # token versioning")]
 pub(super) struct RevokeUserArgs {
-    /// The issuer, exactly as in the tokens' `iss`; without it, the server's default_issuer
-    #[arg(long, default_value = "", hide_default_value = true)]
+    /// The issuer, exactly as in the tokens' `iss`
+    #[arg(long)]
     iss: String,
 
     /// The user, exactly as in the tokens' `sub`

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -43,17 +43,24 @@ type ByIssuer = HashMap<Box<str>, Arc<Sighting>, foldhash::fast::RandomState>;
 pub struct Sightings {
     seen: ArcSwap<ByIssuer>,
     adding: Mutex<()>,
+    /// Whether there is something that [`Self::save`] has not told yet.
+    is_changed: AtomicBool,
 }
 
 impl Sightings {
     /// Notes a token that is otherwise in order.
     pub fn note(&self, iss: &str, iat: Option<UnixNanos>, wall: UnixNanos) {
         let lead = iat.map_or(Duration::ZERO, |iat| iat.since(wall));
-        if let Some(sighting) = self.seen.load().get(iss) {
+        let seen = self.seen.load();
+        if let Some(sighting) = seen.get(iss) {
             // Nearly every token was issued in the past: then there is nothing to write.
-            if !lead.is_zero() {
-                sighting.note(lead, wall);
+            if !lead.is_zero() && sighting.note(lead, wall) {
+                self.is_changed.store(true, Ordering::Relaxed);
             }
+            return;
+        }
+        // Anybody can invent issuers: once there are enough they take no lock.
+        if seen.len() >= limits::ISSUERS_SEEN_MAX {
             return;
         }
         self.add(
@@ -76,6 +83,12 @@ impl Sightings {
         let mut seen = HashMap::clone(&held);
         seen.insert(iss.into(), Arc::new(saved.into()));
         self.seen.store(Arc::new(seen));
+        self.is_changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything changed since this was last asked.
+    pub fn take_changed(&self) -> bool {
+        self.is_changed.swap(false, Ordering::Relaxed)
     }
 
     /// How far the clock of an issuer may be ahead of ours: the greatest lead of the last 24
@@ -100,7 +113,8 @@ impl Sightings {
 }
 
 impl Sighting {
-    fn note(&self, lead: Duration, wall: UnixNanos) {
+    /// Whether this lead is greater than those before it.
+    fn note(&self, lead: Duration, wall: UnixNanos) -> bool {
         let now = window(wall);
         let window = self.window.load(Ordering::Relaxed);
         // Two Checks may both begin a window: the lead of one is then counted into the window
@@ -111,7 +125,8 @@ impl Sighting {
             self.lead_before.store(before, Ordering::Relaxed);
             self.window.store(now, Ordering::Relaxed);
         }
-        self.lead.fetch_max(nanos_of(lead), Ordering::Relaxed);
+        let lead = nanos_of(lead);
+        self.lead.fetch_max(lead, Ordering::Relaxed) < lead
     }
 
     fn lead(&self, wall: UnixNanos) -> Duration {

@@ -64,11 +64,10 @@ impl Journal {
         let unfinished = directory.join(format!("{UNFINISHED}{random:016x}"));
         drop(Self::at(&unfinished, directory)?);
         // A link never takes the place of a journal that another process has made meanwhile, and
-        // such a process may have tidied this one away.
-        match std::fs::hard_link(&unfinished, path) {
-            Err(_) if path.try_exists().map_err(unusable)? => Ok(()),
-            linked => linked.map_err(unusable),
-        }?;
+        // such a process may have tidied this one away. Some network file systems have no links.
+        if std::fs::hard_link(&unfinished, path).is_err() && !path.try_exists().map_err(unusable)? {
+            std::fs::rename(&unfinished, path).map_err(unusable)?;
+        }
         // The name must survive a power cut too, not only the contents.
         let synced = std::fs::File::open(directory).and_then(|dir| dir.sync_all());
         synced.map_err(unusable)

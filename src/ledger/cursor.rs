@@ -1,9 +1,14 @@
-//! Where a watcher stands in one node's journal: opaque bytes outside, three numbers inside.
+//! Where a watcher stands in one node's journal: opaque bytes outside, a few numbers inside.
+//!
+//! A watcher on its way does not see what was superseded ahead of it: it will meet what came
+//! instead. Should the disk then be rolled back to before that, it would miss what holds again. So
+//! a cursor also says how far the journal was when it was given, and holds only while the journal
+//! still has all of that.
 
 use crate::{journal::BootSpan, model::Boot};
 
 const VERSION: u8 = 1;
-const BODY: usize = 1 + 8 + 8 + 8 + 8;
+const BODY: usize = 1 + 5 * 8;
 const CHECK: usize = 4;
 
 /// A place in a node's journal.
@@ -11,8 +16,10 @@ const CHECK: usize = 4;
 pub struct Cursor {
     /// The node.
     pub node: u64,
-    /// The boot that wrote the record at `seq`.
+    /// The boot that gave it.
     pub boot: Boot,
+    /// How far the journal was then.
+    pub head: u64,
     /// The last record dealt with.
     pub seq: u64,
     /// A digest of the watch's filters: they cannot change on the way.
@@ -34,7 +41,7 @@ impl Cursor {
     pub fn encode(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(BODY + CHECK);
         bytes.push(VERSION);
-        for part in [self.node, self.boot.0, self.seq, self.filters] {
+        for part in [self.node, self.boot.0, self.head, self.seq, self.filters] {
             bytes.extend(part.to_be_bytes());
         }
         bytes.extend(check(&bytes));
@@ -54,6 +61,7 @@ impl Cursor {
         Some(Self {
             node: parts.next()?,
             boot: Boot(parts.next()?),
+            head: parts.next()?,
             seq: parts.next()?,
             filters: parts.next()?,
         })
@@ -66,22 +74,12 @@ impl Cursor {
             return Resume::Reset;
         };
         let wrote_up_to = boots.get(place + 1).map_or(head, |next| next.head_before);
-        if self.seq <= wrote_up_to {
+        if self.seq.max(self.head) <= wrote_up_to {
             Resume::After(self.seq)
         } else {
             Resume::Reset
         }
     }
-}
-
-/// The boot that a cursor at `seq` names: the latest that began at or before it.
-pub(super) fn boot_at(boots: &[BootSpan], seq: u64) -> Boot {
-    boots
-        .iter()
-        .rev()
-        .find(|span| span.head_before <= seq)
-        .or(boots.first())
-        .map_or(Boot(0), |span| span.boot)
 }
 
 fn check(body: &[u8]) -> [u8; CHECK] {
@@ -108,6 +106,7 @@ mod tests {
         Cursor {
             node,
             boot: Boot(boot),
+            head: seq,
             seq,
             filters: 7,
         }
@@ -139,8 +138,17 @@ mod tests {
         ] {
             assert_eq!(cursor.resume(9, &BOOTS, 15), resume, "{cursor:?}");
         }
-        for (seq, boot) in [(0, 1), (9, 1), (10, 2), (15, 2)] {
-            assert_eq!(boot_at(&BOOTS, seq), Boot(boot));
+        for (boot, head, resume) in [
+            (1, 10, Resume::After(3)),
+            (1, 11, Resume::Reset),
+            (2, 15, Resume::After(3)),
+            (2, 16, Resume::Reset),
+        ] {
+            let on_its_way = Cursor {
+                head,
+                ..cursor(9, boot, 3)
+            };
+            assert_eq!(on_its_way.resume(9, &BOOTS, 15), resume, "{on_its_way:?}");
         }
     }
 }

@@ -149,13 +149,12 @@ impl Ledger {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, WriteError>>) -> Command,
     ) -> Result<T, WriteError> {
-        let stopped = || WriteError::Unavailable("the node is shutting down".to_owned());
         let (answer, answered) = oneshot::channel();
         self.commands
             .send(command(answer))
             .await
-            .map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
+            .map_err(|_| WriteError::Stopping)?;
+        answered.await.map_err(|_| WriteError::Stopping)?
     }
 
     /// The record at a seq, if it is still the newest of its target.
@@ -220,7 +219,8 @@ impl Ledger {
     pub fn cursor(&self, seq: u64, filters: u64) -> Cursor {
         Cursor {
             node: self.shared.node,
-            boot: cursor::boot_at(&self.shared.boots, seq),
+            boot: self.shared.boot,
+            head: self.shared.reserved.load(Ordering::SeqCst).max(seq),
             seq,
             filters,
         }

@@ -133,9 +133,12 @@ pub enum WriteError {
         /// What is kept free, in words.
         reserved: &'static str,
     },
-    /// The journal cannot write, or the node is shutting down.
+    /// The journal cannot write.
     #[error("nothing was acknowledged: {0}")]
     Unavailable(String),
+    /// The node is shutting down.
+    #[error("nothing was acknowledged: the node is shutting down")]
+    Stopping,
 }
 
 impl WriteError {

@@ -258,15 +258,11 @@ pub(super) fn not_before_s(record: &Record) -> Option<u64> {
 }
 
 /// What now holds of a target.
-pub(super) fn receipt(record: &Record, warnings: Vec<String>) -> Receipt {
+pub(super) fn receipt(record: Record, warnings: Vec<String>) -> Receipt {
     Receipt {
-        target: record.target.clone(),
-        rules: record
-            .rules
-            .iter()
-            .map(|(kind, rule)| (*kind, rule.clone()))
-            .collect(),
-        not_before_s: not_before_s(record),
+        not_before_s: not_before_s(&record),
+        target: record.target,
+        rules: record.rules.into_iter().collect(),
         warnings,
     }
 }

@@ -33,6 +33,9 @@ pub(super) struct Shared {
     pub(super) boot: Boot,
     pub(super) boots: Vec<BootSpan>,
     pub(super) live_max: u64,
+    /// How far the journal may be: never less than what a reader has seen, since it is set before
+    /// a commit, and the feed is told after it.
+    pub(super) reserved: AtomicU64,
     /// Records held, lifted ones included.
     pub(super) held: AtomicU64,
     /// Why no writes are taken.

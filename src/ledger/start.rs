@@ -185,6 +185,7 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
         boot,
         boots,
         live_max: options.live_max,
+        reserved: AtomicU64::new(head),
         held: AtomicU64::new(held),
         failure: ArcSwapOption::empty(),
         trust: ArcSwap::from_pointee(opinion),

@@ -93,6 +93,11 @@ impl Sweeper {
         if is_due && trust.is_believed() {
             self.touch();
         }
+        // How far an issuer's clock is ahead must survive a crash: without it the next logout would
+        // spare tokens that were issued a moment before.
+        if shared.sightings.take_changed() {
+            self.touch();
+        }
         if trust != Trust::Trusted {
             return Ok(Swept::default());
         }

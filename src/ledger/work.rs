@@ -114,7 +114,7 @@ impl Work {
             .iter()
             .filter_map(|(key, warnings)| {
                 let record = self.staged.get(key)?.record.clone().forget(now);
-                Some(plan::receipt(&record, warnings.clone()))
+                Some(plan::receipt(record, warnings.clone()))
             })
             .collect()
     }

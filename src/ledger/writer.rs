@@ -109,6 +109,7 @@ impl Writer {
             let is_changed = !changes.is_empty() || self.sweeper.is_dirty();
             if is_changed {
                 tables.set_meta("head", &self.head.to_be_bytes())?;
+                shared.reserved.store(self.head, Ordering::SeqCst);
                 self.sweeper.save(tables, &shared)?;
             }
             let held = tables.count()?;
@@ -262,7 +263,7 @@ impl Writer {
     /// Writes what was staged, unless it was only to be validated.
     fn finish(
         &mut self,
-        work: Work,
+        mut work: Work,
         terms: &Terms,
         counter_first: u64,
         now: UnixNanos,
@@ -274,7 +275,7 @@ impl Writer {
             return Ok(receipts);
         }
         for key in work.order {
-            let Some(staged) = work.staged.get(&key).filter(|staged| staged.is_changed) else {
+            let Some(staged) = work.staged.remove(&key).filter(|staged| staged.is_changed) else {
                 continue;
             };
             self.head += 1;
@@ -282,7 +283,7 @@ impl Writer {
             changes.push(Change {
                 key,
                 seq: self.head,
-                record: Arc::new(staged.record.clone()),
+                record: Arc::new(staged.record),
                 superseded: staged.superseded,
                 is_news: true,
             });

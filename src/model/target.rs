@@ -243,6 +243,29 @@ impl Target {
     }
 }
 
+/// For logs: quoted and escaped, so that no identifier can look like something else.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind().as_str();
+        match &self.what {
+            What::Jti(id)
+            | What::User(id)
+            | What::Session(id)
+            | What::Client(id)
+            | What::Key(id) => write!(f, "{kind} {id:?}")?,
+            What::Digest(digest) => {
+                write!(f, "{kind} sha256:")?;
+                for byte in digest {
+                    write!(f, "{byte:02x}")?;
+                }
+            }
+            What::Claim { name, value } => write!(f, "{kind} {name:?}={value:?}")?,
+            What::Issuer => f.write_str(kind)?,
+        }
+        write!(f, " of {:?}", self.iss)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

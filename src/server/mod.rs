@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod filter;
+mod health;
 mod inward;
 mod list;
 mod node;
@@ -27,6 +28,7 @@ use crate::{
         revocation_service_server::{RevocationService, RevocationServiceServer},
     },
 };
+pub use health::{Health, Readiness, health};
 use watchers::Watchers;
 
 /// The service's name, as health checks know it.

@@ -58,6 +58,7 @@ pub(super) fn of_write(error: WriteError) -> Status {
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }
         WriteError::Unavailable(_) => unavailable("NOT_WRITABLE", &message),
+        WriteError::Stopping => unavailable("SHUTTING_DOWN", &message),
     }
 }
 

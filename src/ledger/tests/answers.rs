@@ -237,7 +237,7 @@ async fn old_requests_are_forgotten_oldest_first_and_a_few_at_a_time() {
             let held: Vec<bool> = (0..100)
                 .map(|number| Ok(tables.answered(&[number; 16])?.is_some()))
                 .collect::<Result<_, JournalError>>()?;
-            Ok(std::ops::ControlFlow::Break(held))
+            Ok(ControlFlow::Break(held))
         };
         node.ledger.shared.journal.write(look).unwrap()
     };

@@ -4,6 +4,7 @@
 mod answers;
 mod bounds;
 mod crash;
+mod defaults;
 mod disk;
 
 mod history;

@@ -36,13 +36,14 @@ impl Thing {
         v1::Target { kind: Some(kind) }
     }
 
-    /// Asks about a token of a minute ago that only a revocation of this thing can hit.
-    pub(crate) fn question(&self, now_s: f64) -> v1::CheckRequest {
+    /// Asks about a token that was issued then, for a day, and that only a revocation of this thing
+    /// can hit.
+    pub(crate) fn question(&self, iat: f64) -> v1::CheckRequest {
         let mut claims = v1::Claims {
             iss: ISS.to_owned(),
             jti: "of no interest".to_owned(),
-            iat: Some(now_s - 60.0),
-            exp: Some(now_s + 3_600.0),
+            iat: Some(iat),
+            exp: Some(iat + 86_400.0),
             ..v1::Claims::default()
         };
         match self.clone() {

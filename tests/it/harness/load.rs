@@ -135,7 +135,8 @@ impl Writer {
                 let was = self.known.get(thing).copied().unwrap_or(false);
                 assert!(
                     now[thing] == was || now[thing] == ask.revokes(),
-                    "{thing:?}"
+                    "{thing:?} was revoked ({was}), and is now ({}), after {ask:?}",
+                    now[thing]
                 );
                 self.known.insert(thing.clone(), now[thing]);
             }
@@ -184,12 +185,15 @@ async fn send(client: &mut Client, ask: &Ask) -> Result<(), Status> {
 #[derive(Debug)]
 pub(crate) struct Load {
     writers: Vec<Writer>,
+    /// Before everything that is ever revoked here.
+    began_s: f64,
 }
 
 /// All writers at work.
 #[derive(Debug)]
 pub(crate) struct Running {
     writers: JoinSet<Writer>,
+    began_s: f64,
     /// How many requests were acknowledged so far.
     pub(crate) acknowledged: Arc<AtomicU64>,
 }
@@ -206,6 +210,7 @@ impl Load {
         };
         Self {
             writers: (0..writers).map(writer).collect(),
+            began_s: api::now_s(),
         }
     }
 
@@ -222,6 +227,7 @@ impl Load {
         }
         Running {
             writers,
+            began_s: self.began_s,
             acknowledged,
         }
     }
@@ -239,7 +245,7 @@ impl Load {
             things.sort_unstable();
             things.dedup();
             asked += things.len();
-            let now = verdicts(&mut client, things).await;
+            let now = verdicts(&mut client, things, self.began_s - 1.0).await;
             writer.compare(&now);
         }
         asked
@@ -251,16 +257,18 @@ impl Running {
     pub(crate) async fn stopped(self) -> Load {
         let mut writers = self.writers.join_all().await;
         writers.sort_unstable_by_key(|writer| writer.name);
-        Load { writers }
+        Load {
+            writers,
+            began_s: self.began_s,
+        }
     }
 }
 
-/// Whether each of these is revoked.
-async fn verdicts(client: &mut Client, things: Vec<Thing>) -> BTreeMap<Thing, bool> {
-    let now_s = api::now_s();
+/// Whether each of these is revoked, for tokens issued then.
+async fn verdicts(client: &mut Client, things: Vec<Thing>, iat: f64) -> BTreeMap<Thing, bool> {
     let mut verdicts = BTreeMap::new();
     for things in things.chunks(1_000) {
-        let checks = things.iter().map(|thing| thing.question(now_s)).collect();
+        let checks = things.iter().map(|thing| thing.question(iat)).collect();
         let request = v1::CheckBatchRequest { checks };
         let answer = client.check_batch(request).await.unwrap().into_inner();
         assert_eq!(answer.results.len(), things.len());

@@ -111,7 +111,7 @@ async fn sigterm_ends_every_stream_at_once_and_the_process_exits_with_zero() {
         let (ask, questions) = mpsc::channel(1);
         let question = CheckStreamRequest {
             id: 7,
-            checks: vec![Thing::User("ada".to_owned()).question(api::now_s())],
+            checks: vec![Thing::User("ada".to_owned()).question(api::now_s() - 3_600.0)],
         };
         ask.send(question).await.unwrap();
         let answers = client.check_stream(ReceiverStream::new(questions)).await;

@@ -68,7 +68,10 @@ impl Model {
             }
             if rules.all {
                 let end = order.expires_at.unwrap_or(UnixNanos::FOREVER);
-                add(RuleKind::All, end.nanos(), sessions, &[]);
+                let lasts = order
+                    .expires_at
+                    .map_or(sessions, |end| Lifetime::AtMost(end.since(now)));
+                add(RuleKind::All, end.nanos(), lasts, &[]);
             }
             let default = rules.has_no_cut_off().then_some(now);
             if let Some(cut_off) = rules.issued_before.or(default) {
@@ -94,17 +97,22 @@ impl Model {
     }
 
     /// For each of the writes after the first `known`, the tokens that it is for and that live the
-    /// longest: one issued just before it, and the last one of a session begun just before it.
+    /// longest: one issued just before it, of which the `exp` may have been told, and the last one
+    /// of a session begun just before it.
     pub(super) fn probes(&self, known: usize) -> Vec<Claims<'static>> {
         let (token, session) = (TOKEN_BOUND, SESSION_BOUND);
         let writes = self.writes.iter().skip(known);
         writes
             .flat_map(|write| {
                 let begun = write.at.minus(SECOND);
+                let told = match write.end {
+                    TokenEnd::At(end) => end,
+                    _ => UnixNanos::FOREVER,
+                };
                 [begun, begun.plus(session)].map(|iat| Claims {
                     auth_time: Some(begun),
                     iat: Some(iat),
-                    exp: Some(iat.plus(token)),
+                    exp: Some(iat.plus(token).min(told)),
                     ..named_by(&write.target)
                 })
             })
@@ -149,6 +157,8 @@ impl Model {
                 TokenEnd::Unknown => existed(claims.iat),
             },
             (RuleKind::IssuedBefore, false) => true,
+            // A suspension that was over by the greatest time is over, wherever the clock went since.
+            (RuleKind::All, false) if write.cut_off != UnixNanos::FOREVER.nanos() => false,
             (RuleKind::All, false) if write.target.kind() != TargetKind::Session => true,
             // Without auth_time, the length of sessions is the operator's promise.
             _ => existed(claims.auth_time),

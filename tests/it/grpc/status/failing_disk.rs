@@ -192,7 +192,7 @@ async fn a_failing_disk_refuses_writes_and_nothing_else() {
 async fn writes_are_refused_and_nothing_else(node: Node) {
     let mut api = node.api.clone();
     let mut first = say::revoke(vec![user("u"), jti("j")]);
-    first.comment = "before".to_owned();
+    "before".clone_into(&mut first.comment);
     api.revoke(first).await.unwrap();
     let request = WatchRevocationsRequest {
         heartbeat: Some(prost_types::Duration {

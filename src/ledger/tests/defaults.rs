@@ -1,0 +1,90 @@
+//! Cut-offs that default to now, and clocks of issuers that are ahead of ours.
+
+use super::*;
+
+fn cut_off(receipt: &Receipt) -> UnixNanos {
+    let (kind, rule) = &receipt.rules[0];
+    assert_eq!(*kind, RuleKind::IssuedBefore);
+    UnixNanos::from_nanos(rule.in_force().next().unwrap().cut_off)
+}
+
+/// A token whose `iat` is ahead of our clock is checked here.
+fn see(setup: &Setup, node: &Node, lead: Duration) {
+    let claims = Claims {
+        sub: "anybody".into(),
+        ..token("seen", setup.clock.wall().plus(lead), HOUR)
+    };
+    assert_eq!(node.judge(&claims), Verdict::Active);
+}
+
+#[tokio::test]
+async fn logging_out_now_reaches_tokens_that_seem_to_be_issued_a_little_later() {
+    let setup = Setup::new();
+    let node = setup.start(&Disk::default());
+    let unseen = node.revoke_one(user("v"), AskedRules::default()).await;
+    assert_eq!(cut_off(&unseen), T0);
+    assert!(unseen.warnings[0].contains("no token of this issuer was ever checked here"));
+    for (lead_s, expected_s) in [(0, 0), (7, 7), (3, 7), (60, 60)] {
+        see(&setup, &node, SECOND * lead_s);
+        let receipt = node.revoke_one(user("u"), AskedRules::default()).await;
+        assert!(receipt.warnings.is_empty(), "{:?}", receipt.warnings);
+        assert_eq!(cut_off(&receipt), T0.plus(SECOND * expected_s));
+    }
+    let just_before = T0.plus(MINUTE).minus(Duration::from_nanos(1));
+    assert!(node.is_revoked(&token("t", just_before, HOUR)));
+    assert_eq!(
+        node.judge(&token("t", T0.plus(MINUTE), HOUR)),
+        Verdict::Active
+    );
+}
+
+#[tokio::test]
+async fn not_before_is_the_first_whole_second_that_is_safe() {
+    let mut setup = Setup::new();
+    setup.change(|semantics| semantics.defaults.clock_skew = Some(Duration::ZERO));
+    let node = setup.start(&Disk::default());
+    for (nanos, after_s) in [(0, 0), (1, 1), (999_999_999, 1)] {
+        setup.clock.set_wall(T0.plus(Duration::from_nanos(nanos)));
+        let target = user(&nanos.to_string());
+        let receipt = node.revoke_one(target, AskedRules::default()).await;
+        let safe_s = T0.secs_floor() + after_s;
+        assert_eq!(receipt.not_before_s, Some(safe_s));
+        let fresh = |iat_s| Claims {
+            sub: nanos.to_string().into(),
+            ..token("t", UnixNanos::from_secs(iat_s), HOUR)
+        };
+        assert_eq!(node.judge(&fresh(safe_s)), Verdict::Active);
+        assert!(node.is_revoked(&fresh(safe_s - 1)));
+    }
+    assert_eq!(node.revoke_one(user("b"), all()).await.not_before_s, None);
+}
+
+#[tokio::test]
+async fn a_configured_skew_counts_instead_of_what_was_seen_and_at_most_leeway() {
+    for (skew_s, expected_s) in [(0, 0), (5, 5), (600, 60)] {
+        let mut setup = Setup::new();
+        setup.change(|semantics| semantics.defaults.clock_skew = Some(SECOND * skew_s));
+        let node = setup.start(&Disk::default());
+        see(&setup, &node, SECOND * 30);
+        let receipt = node.revoke_one(user("u"), AskedRules::default()).await;
+        assert_eq!(cut_off(&receipt), T0.plus(SECOND * expected_s));
+    }
+}
+
+/// The lead of an issuer's clock was journaled once an hour. After a crash a logout spared the
+/// tokens that had been issued, by that clock, after it.
+#[tokio::test]
+async fn how_far_an_issuer_is_ahead_survives_a_crash_from_the_next_sweep_on() {
+    let (setup, disk) = (Setup::new(), Disk::recording());
+    let node = setup.start(&disk);
+    see(&setup, &node, SECOND * 9);
+    node.sweep_all().await;
+    let written = disk.position();
+    see(&setup, &node, SECOND * 9);
+    node.sweep_all().await;
+    assert_eq!(disk.position(), written, "nothing new, nothing written");
+    node.stop();
+    let node = setup.start(&disk);
+    let receipt = node.revoke_one(user("u"), AskedRules::default()).await;
+    assert_eq!(cut_off(&receipt), T0.plus(SECOND * 9));
+}
