@@ -98,3 +98,51 @@ fn what_is_not_known_in_a_case_names_file_and_case() {
         assert!(error.problem.contains(problem), "{steps}: {error}");
     }
 }
+
+/// The sections of docs/semantics.md that promise something, each with the cases that it names.
+fn sections(text: &str) -> Vec<(String, Vec<String>)> {
+    let mut sections: Vec<(String, Vec<String>)> = Vec::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            sections.push((title.to_owned(), Vec::new()));
+        }
+        let case = line
+            .trim()
+            .strip_prefix("<!-- case: ")
+            .and_then(|rest| rest.strip_suffix(" -->"));
+        if let Some(case) = case {
+            sections.last_mut().unwrap().1.push(case.to_owned());
+        }
+    }
+    sections
+}
+
+#[test]
+fn what_the_semantics_promise_is_tied_to_cases() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/semantics.md");
+    let text = fs::read_to_string(path).unwrap();
+    let names: Vec<String> = on_disk().into_iter().map(|case| case.name).collect();
+    let sections = sections(&text);
+    assert!(sections.len() >= 14, "{} sections", sections.len());
+    for (title, cases) in &sections {
+        assert!(!cases.is_empty(), "{title:?} names no case");
+        for case in cases {
+            assert!(
+                names.contains(case),
+                "{title:?} names {case:?}: no case has this name"
+            );
+        }
+    }
+    let mut promise = None;
+    for line in text.lines() {
+        if line.starts_with("**") || line.starts_with("## ") {
+            assert_eq!(promise, None, "this promise names no case");
+            promise = line.starts_with("**").then_some(line);
+        } else if line.trim().starts_with("<!-- case: ") {
+            promise = None;
+        }
+    }
+    let mentioned = text.matches("<!-- case:").count();
+    let read: usize = sections.iter().map(|(_, cases)| cases.len()).sum();
+    assert_eq!(mentioned, read, "a marker has a line of its own");
+}
