@@ -87,7 +87,7 @@ pub(super) async fn run(args: ConformanceArgs, context: &mut Context<'_>) -> Res
         .await
         .map_err(|error| match error {
             conformance::RunnerError::Server(status) => client.server.refused(status),
-            conformance::RunnerError::Keys(error) => Failure::Local(error.to_string()),
+            other => Failure::Local(format!("{:#}", anyhow::Error::from(other))),
         })?;
     let runner = &runner;
     let mut played = stream::iter(cases)

@@ -22,7 +22,7 @@ use crate::{
     server::Service,
 };
 
-use super::{Stop, case::Settings, text::Frame};
+use super::{Stop, settings::Settings, text::Frame};
 
 /// When a case in this process begins: a quarter past a whole second, so that a token of the same
 /// second was issued before.

@@ -6,12 +6,12 @@ use tonic_types::StatusExt as _;
 use crate::proto::v1::{self, in_force::CutOff};
 
 use super::{
-    case::{
-        By, Check, CodeName, ErrorWanted, InForceWanted, ReceiptWanted, RevocationWanted,
-        VerdictWanted,
-    },
+    case::Check,
     request::{self, Maker},
     text::{nanos, seconds_text},
+    wanted::{
+        By, CodeName, ErrorWanted, InForceWanted, ReceiptWanted, RevocationWanted, VerdictWanted,
+    },
 };
 
 type Met = Result<(), String>;

@@ -12,7 +12,9 @@ mod expect;
 mod mint;
 mod play;
 mod request;
+mod settings;
 mod text;
+mod wanted;
 
 use std::{collections::HashSet, path::PathBuf};
 
@@ -25,10 +27,11 @@ use crate::proto::v1::{
 pub use case::Case;
 pub use class::Class;
 
-use case::{Settings, Step};
+use case::Step;
 use driver::{Node, World};
 use mint::Keys;
 use play::Play;
+use settings::Settings;
 use text::Frame;
 
 /// Every file of cases: its name and its text.
@@ -157,6 +160,9 @@ pub enum RunnerError {
     /// The server does not tell what it is.
     #[error("the server does not tell its settings: {}", .0.message())]
     Server(#[from] Status),
+    /// It is no server of `rescind.v1`.
+    #[error("the server begins a watch with something else than Hello")]
+    NoHello,
 }
 
 impl Runner {
@@ -293,7 +299,9 @@ fn needs_own_node(step: &Step) -> Option<&'static str> {
 }
 
 /// What gives the server's records their meaning, as it tells watchers.
-async fn settings_digest(client: &mut RevocationServiceClient<Channel>) -> Result<Vec<u8>, Status> {
+async fn settings_digest(
+    client: &mut RevocationServiceClient<Channel>,
+) -> Result<Vec<u8>, RunnerError> {
     let watch = v1::WatchRevocationsRequest {
         start: v1::Start::Now.into(),
         watcher: "conformance".to_owned(),
@@ -303,7 +311,7 @@ async fn settings_digest(client: &mut RevocationServiceClient<Channel>) -> Resul
     let first = answers.message().await?.and_then(|answer| answer.event);
     match first {
         Some(Event::Hello(hello)) => Ok(hello.settings_digest),
-        _ => Err(Status::internal("a watch does not begin with Hello")),
+        _ => Err(RunnerError::NoHello),
     }
 }
 

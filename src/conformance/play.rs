@@ -6,12 +6,13 @@ use crate::proto::v1::{self, check_request::Credential};
 
 use super::{
     Stop,
-    case::{Case, Check, ErrorWanted, List, ReceiptWanted, Restart, StatusWanted, Step, Sweep},
+    case::{Case, Check, List, Restart, Step, Sweep},
     driver::{Rpc, World},
     expect::{self, Judge},
     mint::{self, Keys},
     request::{Maker, Tokens},
     text::{Frame, nanos, span},
+    wanted::{ErrorWanted, ReceiptWanted, StatusWanted},
 };
 
 /// How a step went.
