@@ -25,5 +25,41 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let journal = protox::compile(["rescind/journal/v1/journal.proto"], ["src/journal/proto"])?;
     tonic_prost_build::configure().compile_fds(journal)?;
+
+    let root = env::var("CARGO_MANIFEST_DIR")?;
+    fs::write(
+        out_dir.join("conformance_files.rs"),
+        conformance_files(&root)?,
+    )?;
     Ok(())
+}
+
+/// The conformance cases as a Rust expression, in the order of their files' names.
+fn conformance_files(root: &str) -> Result<String, Box<dyn Error>> {
+    const DIRECTORY: &str = "tests/conformance";
+    println!("cargo::rerun-if-changed={DIRECTORY}");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(DIRECTORY)? {
+        let path = entry?.path();
+        let is_json = path
+            .extension()
+            .is_some_and(|extension| extension == "json");
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name
+            .ok_or("a file of cases has a name that is not UTF-8")?
+            .to_owned();
+        if is_json {
+            println!("cargo::rerun-if-changed={DIRECTORY}/{name}");
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    let files: Vec<String> = names
+        .iter()
+        .map(|name| {
+            let path = format!("{root}/{DIRECTORY}/{name}");
+            format!("({name:?}, include_str!({path:?}))")
+        })
+        .collect();
+    Ok(format!("&[{}]", files.join(", ")))
 }

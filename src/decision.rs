@@ -268,7 +268,8 @@ fn is_within(
     Err(Invalid::new(format!(
         "{what} is {} s and {setting} is {} s: the token could outlive its revocation; shorten it \
          at the issuer, or raise {setting} for this issuer",
-        length.as_secs(),
+        // Rounded up, so that what is beyond the bound by less than a second reads so.
+        length.as_secs() + u64::from(length.subsec_nanos() > 0),
         bound.as_secs()
     )))
 }

@@ -27,7 +27,8 @@
 //!   now), [`index`] (what Check looks up), [`journal`] (the
 //!   durable log that is the state), [`decision`] (one function of all of these)
 //! - the one writer: [`ledger`], with the sweeper and the feed
-//! - edges: [`server`] (gRPC), [`config`] (flags, environment, file), [`cli`] (the commands)
+//! - edges: [`server`] (gRPC), [`conformance`] (the semantics as stories that anyone can play),
+//!   [`config`] (flags, environment, file), [`cli`] (the commands)
 //! - [`app`]: composes a node, runs it, and drains it
 //!
 //! What the rules mean is in `docs/semantics.md`; the contract is
@@ -56,6 +57,7 @@ mod atomic_file;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod decision;
 pub mod index;
 pub mod journal;

@@ -10,6 +10,7 @@
 mod accept_clock;
 mod check;
 mod config;
+mod conformance;
 mod connect;
 mod failure;
 mod healthcheck;
@@ -79,6 +80,7 @@ enum Command {
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
+    Conformance(conformance::ConformanceArgs),
     /// Shows or checks the settings of `serve`
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -248,6 +250,7 @@ async fn call(command: Command, context: &mut Context<'_>) -> Result<u8, Failure
         Command::Watch(args) => watch::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Healthcheck(args) => healthcheck::run(args, context).await,
+        Command::Conformance(args) => conformance::run(args, context).await,
         // Taken out before: these talk to no server.
         Command::Serve(_)
         | Command::Config(_)

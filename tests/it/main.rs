@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, reads its own environment and clock, and tells figures"
 )]
 
+mod conformance;
 mod grpc;
 mod harness;
 mod process;

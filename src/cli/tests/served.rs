@@ -255,3 +255,31 @@ async fn a_watch_that_may_not_reconnect_fails_when_the_server_ends() {
     assert!(out.starts_with("-- watching node "), "{out}");
     assert!(err.contains("code Unavailable"), "{err}");
 }
+
+#[tokio::test]
+async fn the_conformance_cases_are_played_against_a_live_server() {
+    let node = Node::new();
+    let commands = async {
+        // Twice, since a case must not stand in its own way.
+        for _ in 0..2 {
+            let line = [
+                "conformance",
+                "--case",
+                "same_second",
+                "--case",
+                "raised_bounds",
+            ];
+            let (code, out, err) = node.run(&line).await;
+            assert_eq!(code, 0, "{out}{err}");
+            assert!(out.contains("passed   logout after login"), "{out}");
+            assert!(out.contains("skipped  lowering and raising"), "{out}");
+            assert!(out.contains(" passed, 0 failed, "), "{out}");
+        }
+        let (code, _, err) = node.run(&["conformance", "--case", "no such case"]).await;
+        assert!(code == 2 && err.contains("no case"), "{err}");
+    };
+    tokio::select! {
+        () = node.serve() => panic!("the server ended"),
+        () = commands => {}
+    }
+}
