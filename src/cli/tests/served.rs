@@ -279,6 +279,7 @@ async fn the_conformance_cases_are_played_against_a_live_server() {
         assert!(code == 2 && err.contains("no case"), "{err}");
     };
     tokio::select! {
+        biased; // binds the socket before the first command looks for it
         () = node.serve() => panic!("the server ended"),
         () = commands => {}
     }
