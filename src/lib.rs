@@ -7,7 +7,7 @@
 //!
 //! # The way data takes
 //! ```text
-//!  Check ───────────► server ─► token ─► decision ─► index ─► verdict
+//!  Check ───────────► server ─► token (─► verification) ─► decision ─► index ─► verdict
 //!
 //!  Revoke, Restore ─► server ─► ledger: validate → merge → journal → index → wake the feed → answer
 //!                                                                                  │
@@ -23,7 +23,8 @@
 //!
 //! - values: [`limits`] (every bound, with its reason), `atomic_file`, [`proto`] (generated),
 //!   [`model`] (target, rule, record, merge, verdict), [`clock`]
-//! - mechanisms: [`token`] (what a token says), [`index`] (what Check looks up), [`journal`] (the
+//! - mechanisms: [`token`] (what a token says, and who signed it), [`verification`] (with which keys
+//!   now), [`index`] (what Check looks up), [`journal`] (the
 //!   durable log that is the state), [`decision`] (one function of all of these)
 //! - the one writer: [`ledger`], with the sweeper and the feed
 //! - edges: [`server`] (gRPC), [`conformance`] (the semantics as stories that anyone can play),
@@ -49,7 +50,7 @@
 //! answer.
 //!
 //! Deliberately absent: `unsafe`, queues without a bound, a queue for each watcher, and – until
-//! their time comes – verification of signatures, TLS, policies and other nodes.
+//! their time comes – TLS, policies and other nodes.
 
 pub mod app;
 mod atomic_file;
@@ -66,3 +67,4 @@ pub mod model;
 pub mod proto;
 pub mod server;
 pub mod token;
+pub mod verification;

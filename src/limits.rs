@@ -131,6 +131,40 @@ pub const ISSUERS_SEEN_MAX: usize = 1_024;
 /// Issuers that can be configured.
 pub const ISSUERS_CONFIGURED_MAX: usize = 1_024;
 
+/// Bytes of a key set: a hundred RSA keys with certificate chains fit.
+pub const JWKS_BYTES_MAX: usize = 512 * 1024;
+/// Keys of a key set.
+pub const JWKS_KEYS_MAX: usize = 100;
+/// Keys tried on a token that names none: each try costs a signature check.
+pub const KEYS_TRIED_MAX: usize = 8;
+/// The weakest RSA key (RFC 7518 section 3.3).
+pub const RSA_BITS_MIN: usize = 2_048;
+/// The largest RSA key: checking grows with the square.
+pub const RSA_BITS_MAX: usize = 8_192;
+/// Good signatures remembered: about 10 MB.
+pub const VERIFIED_TOKENS_MAX: usize = 100_000;
+/// Bytes of a file with a key or a secret.
+pub const KEY_FILE_BYTES_MAX: u64 = JWKS_BYTES_MAX as u64;
+/// The shortest time between two planned fetches of a key set, whatever its cache headers say.
+pub const JWKS_REFRESH_MIN: Duration = Duration::from_secs(60);
+/// The longest time between two planned fetches: a key taken out counts no longer than that.
+pub const JWKS_REFRESH_MAX: Duration = Duration::from_secs(3_600);
+/// The time between two planned fetches when the answer says nothing of it.
+pub const JWKS_REFRESH_DEFAULT: Duration = Duration::from_secs(600);
+/// The time between two tries while the last one failed.
+pub const JWKS_RETRY: Duration = Duration::from_secs(10);
+/// Fetches for tokens with an unknown `kid`, in each [`JWKS_UNKNOWN_KID_PERIOD`]: anybody can invent
+/// one, and a rotation must find one left.
+pub const JWKS_UNKNOWN_KID_FETCHES: usize = 3;
+/// See [`JWKS_UNKNOWN_KID_FETCHES`].
+pub const JWKS_UNKNOWN_KID_PERIOD: Duration = Duration::from_secs(30);
+/// How long a fetch may take.
+pub const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a Check waits for a fetch.
+pub const JWKS_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Redirects followed in one fetch, on the same host only.
+pub const JWKS_REDIRECTS_MAX: usize = 3;
+
 /// How long a drain may take before what is left is cut.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Concurrent HTTP/2 streams of one connection.

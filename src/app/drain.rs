@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits;
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT end, SIGHUP reloads.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: Signal,
@@ -26,14 +26,15 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the end; on SIGHUP reloads.
+    async fn end(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                // Without this a closed terminal would end the node.
                 _ = self.hang_up.recv() => {
-                    tracing::info!("SIGHUP: there is nothing to reload yet");
+                    tracing::info!("SIGHUP: reloading");
+                    reload();
                 }
             }
         }
@@ -45,11 +46,12 @@ pub(super) async fn until_done(
     node: impl Future<Output = anyhow::Result<()>>,
     stop: CancellationToken,
     mut signals: Signals,
+    reload: impl Fn(),
 ) -> anyhow::Result<()> {
     let mut node = std::pin::pin!(node);
     tokio::select! {
         ended = &mut node => return ended,
-        () = signals.next() => stop.cancel(),
+        () = signals.end(&reload) => stop.cancel(),
     }
     tokio::select! {
         ended = &mut node => ended,
@@ -57,6 +59,6 @@ pub(super) async fn until_done(
             tracing::warn!("connections were still open at the end of the drain: cut");
             Ok(())
         }
-        () = signals.next() => anyhow::bail!("aborted by a second signal"),
+        () = signals.end(&reload) => anyhow::bail!("aborted by a second signal"),
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     ledger::{Ledger, Options, WriterThread},
     proto,
     server::{self, Service},
+    verification::Verification,
 };
 
 pub use listen::Bound as BoundAddress;
@@ -43,8 +44,14 @@ pub fn serve(loaded: Loaded) -> anyhow::Result<()> {
         listen::print_addresses(app.addresses())?;
         let stop = CancellationToken::new();
         let signals = drain::Signals::listen()?;
+        let verification = app.verification().cloned();
+        let reload = move || {
+            if let Some(verification) = &verification {
+                verification.reload();
+            }
+        };
         let drained = app.run(stop.clone());
-        drain::until_done(drained, stop, signals).await
+        drain::until_done(drained, stop, signals, reload).await
     })
 }
 
@@ -54,6 +61,7 @@ pub struct App {
     listeners: Vec<Listener>,
     addresses: Vec<BoundAddress>,
     ledger: Ledger,
+    verification: Option<Arc<Verification>>,
     writer: WriterThread,
     sweep_interval: Duration,
     data_dir: Option<PathBuf>,
@@ -70,6 +78,7 @@ impl App {
         };
         let address_file = config.address_file.clone();
         let sweep_interval = config.sweep_interval;
+        let verification = verification(&config, data_dir.as_deref(), &clock)?;
         let (ledger, writer) = tokio::task::spawn_blocking(move || open(&config, &clock))
             .await
             .context("the journal's replay was cut short")??;
@@ -80,6 +89,7 @@ impl App {
             listeners,
             addresses,
             ledger,
+            verification,
             writer,
             sweep_interval,
             data_dir,
@@ -96,11 +106,17 @@ impl App {
         &self.ledger
     }
 
+    /// What verifies, to be told when its keys are to be read anew; `None`: nothing is verified.
+    pub fn verification(&self) -> Option<&Arc<Verification>> {
+        self.verification.as_ref()
+    }
+
     /// Serves until `stop`, then drains: streams end, calls under way finish, what was acknowledged
     /// is on disk already.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (readiness, health) = server::health(stop.clone()).await;
-        let routes = routes(&self.ledger, &stop)?.add_service(health);
+        let verification = self.verification;
+        let routes = routes(&self.ledger, verification.clone(), &stop)?.add_service(health);
         let mut tasks = Tasks::new(stop.clone());
         for listener in self.listeners {
             tasks.spawn("listener", listener.serve(routes.clone(), stop.clone()));
@@ -112,6 +128,13 @@ impl App {
             stop.clone(),
         );
         tasks.spawn("sweeper", sweeper);
+        for fetcher in verification.iter().flat_map(|of| of.fetchers()) {
+            let stop = stop.clone();
+            tasks.spawn("fetcher", async move {
+                fetcher.run(stop).await;
+                Ok(())
+            });
+        }
         drop(routes);
         drop(self.ledger);
         for address in &self.addresses {
@@ -168,7 +191,23 @@ fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Ledger, Writ
     Ok((ledger, writer))
 }
 
-fn routes(ledger: &Ledger, stop: &CancellationToken) -> anyhow::Result<Routes> {
+fn verification(
+    config: &Config,
+    data_dir: Option<&std::path::Path>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<Verification>>> {
+    if config.issuer_keys.is_empty() {
+        return Ok(None);
+    }
+    let verification = Verification::open(&config.issuer_keys, data_dir, Arc::clone(clock))?;
+    Ok(Some(Arc::new(verification)))
+}
+
+fn routes(
+    ledger: &Ledger,
+    verification: Option<Arc<Verification>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Routes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -176,9 +215,11 @@ fn routes(ledger: &Ledger, stop: &CancellationToken) -> anyhow::Result<Routes> {
             // So that tools can show what an error carries.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    Ok(Routes::new(Service::new(ledger.clone(), stop.clone()))
-        .add_service(reflection().build_v1().context("reflection v1")?)
-        .add_service(reflection().build_v1alpha().context("reflection v1alpha")?))
+    Ok(
+        Routes::new(Service::new(ledger.clone(), verification, stop.clone()))
+            .add_service(reflection().build_v1().context("reflection v1")?)
+            .add_service(reflection().build_v1alpha().context("reflection v1alpha")?),
+    )
 }
 
 /// Forgets what has run out, every now and then, in slices that let writes through.

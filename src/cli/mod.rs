@@ -22,6 +22,7 @@ mod status;
 mod target;
 mod time;
 mod token;
+mod verification;
 mod view;
 mod watch;
 mod words;

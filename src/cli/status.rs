@@ -47,6 +47,7 @@ struct Status {
     clock: Clock,
     limits: Limits,
     watchers: Vec<Watcher>,
+    issuers: Vec<Issuer>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +82,53 @@ struct Limits {
     batch_max: u32,
     token_bytes_max: u32,
     identifier_bytes_max: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Issuer {
+    iss: String,
+    key_source: String,
+    keys: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_fetched_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_age_s: Option<u64>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    last_error: String,
+    skipped_keys: Vec<String>,
+}
+
+impl From<v1::IssuerStatus> for Issuer {
+    fn from(issuer: v1::IssuerStatus) -> Self {
+        Self {
+            iss: issuer.iss,
+            key_source: issuer.key_source,
+            keys: issuer.keys,
+            keys_fetched_at: issuer.keys_fetched_at.as_ref().map(rfc3339),
+            keys_age_s: issuer
+                .keys_age
+                .and_then(|age| u64::try_from(age.seconds).ok()),
+            last_error: issuer.last_error,
+            skipped_keys: issuer.skipped_keys,
+        }
+    }
+}
+
+impl Issuer {
+    fn row(&self) -> Vec<String> {
+        let age = match self.keys_age_s {
+            Some(age) => humantime::format_duration(Duration::from_secs(age)).to_string(),
+            None if self.key_source == "jwks_url" => "NEVER FETCHED".to_owned(),
+            None => "from a file".to_owned(),
+        };
+        vec![
+            clean(&self.iss),
+            self.keys.to_string(),
+            age,
+            self.skipped_keys.len().to_string(),
+            clean(&self.last_error),
+        ]
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -158,6 +206,7 @@ impl From<v1::GetStatusResponse> for Status {
                     lag: watcher.lag,
                 })
                 .collect(),
+            issuers: status.issuers.into_iter().map(Issuer::from).collect(),
         }
     }
 }
@@ -227,6 +276,11 @@ impl Status {
         ];
         let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
         output::table(out, &[], rows)?;
+        if !self.issuers.is_empty() {
+            writeln!(out)?;
+            let header = ["ISSUER", "KEYS", "AGE", "SKIPPED", "LAST ERROR"];
+            output::table(out, &header, self.issuers.iter().map(Issuer::row))?;
+        }
         if self.watchers.is_empty() {
             return Ok(());
         }
@@ -303,6 +357,17 @@ mod tests {
                 live_reserved: 10,
                 ..v1::Limits::default()
             }),
+            issuers: vec![v1::IssuerStatus {
+                iss: "https://i".to_owned(),
+                key_source: "jwks_url".to_owned(),
+                keys: 2,
+                keys_age: Some(prost_types::Duration {
+                    seconds: 90,
+                    nanos: 7,
+                }),
+                last_error: "the issuer answered 503".to_owned(),
+                ..v1::IssuerStatus::default()
+            }],
             watchers: vec![v1::WatcherStatus {
                 watch_id: 1,
                 watcher: "siem".to_owned(),
@@ -321,6 +386,7 @@ mod tests {
         assert_eq!(json["live"][1]["count"], 3);
         assert_eq!(json["journal"]["failure"], "disk full");
         assert_eq!(json["watchers"][0]["lag"], 2);
+        assert_eq!(json["issuers"][0]["keys_age_s"], 90);
     }
 
     #[test]
@@ -336,6 +402,8 @@ mod tests {
             "FAILED, takes no writes: disk full",
             "NOT TRUSTED, nothing is forgotten: settling",
             "siem",
+            "1m 30s",
+            "the issuer answered 503",
         ] {
             assert!(out.contains(part), "{part} is not in:\n{out}");
         }

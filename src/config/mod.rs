@@ -6,6 +6,7 @@
 mod env;
 mod error;
 mod flags;
+mod keys;
 mod layers;
 mod listen;
 mod schema;
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{limits, model::Semantics};
+use crate::{limits, model::Semantics, verification::IssuerKeys};
 
 pub use env::Environment;
 pub use error::ConfigError;
@@ -62,6 +63,8 @@ pub struct Config {
     pub log_filter: String,
     /// What tokens and revocations mean.
     pub semantics: Semantics,
+    /// The issuers whose tokens are verified; with one of them, all tokens are.
+    pub issuer_keys: Vec<IssuerKeys>,
 }
 
 /// Where the journal is kept.
@@ -106,6 +109,7 @@ impl Default for Config {
             log_format: LogFormat::default(),
             log_filter: "info".to_owned(),
             semantics: Semantics::default(),
+            issuer_keys: Vec::new(),
         }
     }
 }
@@ -146,14 +150,39 @@ pub fn load(flags: &ServeFlags, environment: &Environment) -> Result<Loaded, Con
         storage,
         accept_changed_meaning: flags.accept_changed_meaning,
         semantics: semantics::read(&top)?,
+        issuer_keys: keys::read(&top)?,
         ..Config::default()
     };
+    config.semantics.verifies = !config.issuer_keys.is_empty();
+    warn_of_issuers_without_keys(&config, &mut warnings);
     read_node_settings(&top, &mut config)?;
     Ok(Loaded {
         config,
         warnings,
         sources,
     })
+}
+
+/// With verification on, an issuer without keys has no valid tokens, and one without audiences
+/// may be mistaken for one that has them.
+fn warn_of_issuers_without_keys(config: &Config, warnings: &mut Vec<String>) {
+    if config.issuer_keys.is_empty() {
+        return;
+    }
+    let has_keys = |iss: &String| config.issuer_keys.iter().any(|keys| keys.iss == *iss);
+    for iss in config.semantics.issuers.keys().filter(|iss| !has_keys(iss)) {
+        warnings.push(format!(
+            "issuer {iss:?} has no keys while others have: all of its tokens are INVALID"
+        ));
+    }
+    for keys in &config.issuer_keys {
+        if keys.demands.audiences.is_empty() {
+            warnings.push(format!(
+                "issuer {:?} has no audiences: tokens that it made for other services pass too",
+                keys.iss
+            ));
+        }
+    }
 }
 
 /// The settings of the node itself.

@@ -45,6 +45,15 @@ pub(super) const ISSUER_SETTINGS: &[&str] = &[
     "missing_kid",
     "revocable_claims",
     "claims",
+    "algorithms",
+    "audiences",
+    "types",
+    "jwks_url",
+    "jwks_ca_file",
+    "jwks_file",
+    "public_key_file",
+    "secret_file",
+    "kid",
 ];
 
 /// The claims that may go by another name.

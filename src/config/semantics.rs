@@ -34,6 +34,7 @@ pub(super) fn read(top: &Table<'_>) -> Result<Semantics, ConfigError> {
         default_issuer,
         defaults,
         issuers,
+        verifies: false,
     })
 }
 

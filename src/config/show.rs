@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use serde_json::{Value as Json, json};
 
-use crate::model::{IssuerSettings, Lifetime, MissingKid};
+use crate::{
+    model::{IssuerSettings, Lifetime, MissingKid},
+    token::KeySource,
+    verification::IssuerKeys,
+};
 
 use super::{
     Config, LOG_FORMATS, Loaded, Storage, schema, semantics,
@@ -62,16 +66,17 @@ impl Loaded {
         write_lines(&mut text, &self.meaning_lines("", None));
         text.push_str("\n[claims]\n");
         write_lines(&mut text, &self.claim_lines("", None));
-        for (iss, settings) in self.issuers() {
-            let within = format!("issuers[{iss}].");
+        for (iss_text, settings) in self.issuers() {
+            let within = format!("issuers[{iss_text}].");
             text.push_str("\n[[issuers]]\n");
             let iss = Line {
                 key: "iss",
-                value: json!(iss),
+                value: json!(iss_text),
                 source: self.source(&within, "iss", None),
             };
             write_lines(&mut text, &[iss]);
             write_lines(&mut text, &self.meaning_lines(&within, Some(settings)));
+            write_lines(&mut text, &self.key_lines(&within, iss_text));
             text.push_str("[issuers.claims]\n");
             write_lines(&mut text, &self.claim_lines(&within, Some(settings)));
         }
@@ -91,6 +96,7 @@ impl Loaded {
             .map(|(iss, settings)| {
                 let within = format!("issuers[{iss}].");
                 let mut issuer = object(self.meaning_lines(&within, Some(settings)));
+                issuer.extend(object(self.key_lines(&within, iss)));
                 let claims = object(self.claim_lines(&within, Some(settings)));
                 issuer.insert("iss".to_owned(), json!(iss));
                 issuer.insert("claims".to_owned(), Json::Object(claims));
@@ -135,6 +141,7 @@ impl Loaded {
             log_format,
             log_filter,
             semantics,
+            issuer_keys: _, // shown with their issuers
         } = &self.config;
         let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
         let data_dir = match storage {
@@ -183,6 +190,41 @@ impl Loaded {
             ("revocable_claims", json!(settings.revocable_claims)),
         ];
         self.lines(within, issuer.map(|_| "inherited"), values)
+    }
+
+    /// Only what is set: an issuer without keys has nothing to show here.
+    fn key_lines(&self, within: &str, iss: &str) -> Vec<Line> {
+        let keys = self.config.issuer_keys.iter().find(|keys| keys.iss == iss);
+        let Some(IssuerKeys {
+            demands, source, ..
+        }) = keys
+        else {
+            return Vec::new();
+        };
+        let algorithms: Vec<&str> = demands.algorithms.iter().map(|of| of.name()).collect();
+        let types: Vec<&str> = demands
+            .types
+            .iter()
+            .map(|typ| if typ.is_empty() { "none" } else { typ })
+            .collect();
+        let mut values = vec![("algorithms", json!(algorithms)), ("types", json!(types))];
+        if !demands.audiences.is_empty() {
+            values.push(("audiences", json!(demands.audiences)));
+        }
+        values.push((source.name(), json!(source.place())));
+        if let KeySource::JwksUrl {
+            ca_file: Some(ca_file),
+            ..
+        } = source
+        {
+            values.push(("jwks_ca_file", json!(ca_file.display().to_string())));
+        }
+        if let KeySource::PublicKeyFile { kid: Some(kid), .. }
+        | KeySource::SecretFile { kid: Some(kid), .. } = source
+        {
+            values.push(("kid", json!(kid)));
+        }
+        self.lines(within, None, values)
     }
 
     fn claim_lines(&self, within: &str, issuer: Option<&IssuerSettings>) -> Vec<Line> {

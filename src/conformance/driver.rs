@@ -188,7 +188,7 @@ impl Node {
         .await
         .map_err(|error| Stop::Failed(error.to_string()))?;
         let (ledger, writer) = opened.map_err(Stop::Failed)?;
-        let service = Service::new(ledger.clone(), CancellationToken::new());
+        let service = Service::new(ledger.clone(), None, CancellationToken::new());
         self.running = Some(Running {
             ledger,
             writer,

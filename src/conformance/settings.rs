@@ -139,6 +139,7 @@ impl Settings {
                 .map(|(iss, spec)| Ok((expand(iss)?, spec.onto(&defaults))))
                 .collect::<Result<_, String>>()?,
             defaults,
+            verifies: false,
         })
     }
 

@@ -229,7 +229,14 @@ impl Ledger {
     /// Where a watch with this cursor goes on.
     pub fn resume(&self, cursor: Cursor) -> Resume {
         let shared = &*self.shared;
-        cursor.resume(shared.node, &shared.boots, shared.feed.head())
+        // A cursor that was given in the middle of a commit says that the journal is a little
+        // further than is shown yet.
+        let reserved = shared.reserved.load(Ordering::SeqCst);
+        let head = shared.feed.head();
+        match cursor.resume(shared.node, &shared.boots, reserved.max(head)) {
+            Resume::After(seq) => Resume::After(seq.min(head)),
+            Resume::Reset => Resume::Reset,
+        }
     }
 
     /// Which node this is; stays with its data directory.

@@ -24,6 +24,7 @@ pub(super) fn revoke(
     exceptions(&order.rules)?;
     cut_offs(&order.rules)?;
     for (number, named) in order.targets.iter().enumerate() {
+        is_configured(number, &named.target, semantics)?;
         let settings = semantics.of(&named.target.iss);
         needs_rules(number, &named.target, &order.rules)?;
         if let What::Claim { name, .. } = &named.target.what
@@ -96,6 +97,29 @@ pub(super) fn restore(order: &Restore) -> Result<(), WriteError> {
         ));
     }
     Ok(())
+}
+
+/// With verification on, a revocation under an issuer that is not configured can hit nothing.
+fn is_configured(number: usize, target: &Target, semantics: &Semantics) -> Result<(), WriteError> {
+    if !semantics.verifies || semantics.issuers.contains_key(&target.iss) {
+        return Ok(());
+    }
+    let nearest = semantics
+        .issuers
+        .keys()
+        .max_by(|a, b| likeness(a, &target.iss).total_cmp(&likeness(b, &target.iss)));
+    let hint = nearest.map_or_else(String::new, |iss| format!(" (the nearest is \"{iss}\")"));
+    Err(WriteError::invalid(
+        format!("targets[{number}].{}.iss", target.kind().as_str()),
+        format!(
+            "this issuer is not configured{hint}, so all of its tokens are INVALID here and nothing \
+             would be denied: correct it, or add it under [[issuers]]"
+        ),
+    ))
+}
+
+fn likeness(a: &str, b: &str) -> f64 {
+    strsim::jaro_winkler(a, b)
 }
 
 fn count(targets: usize) -> Result<(), WriteError> {

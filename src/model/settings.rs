@@ -156,6 +156,8 @@ pub struct Semantics {
     pub defaults: IssuerSettings,
     /// What holds for those that are.
     pub issuers: HashMap<String, IssuerSettings>,
+    /// Whether tokens are verified here: then an issuer that is not configured has none that count.
+    pub verifies: bool,
 }
 
 impl Semantics {

@@ -1,13 +1,14 @@
 //! Check, CheckBatch, CheckStream.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 use crate::{
     ledger::Ledger,
     limits,
-    model::{Invalid, RuleKind, Verdict},
+    model::{Invalid, MissingKid, RuleKind, Verdict},
     proto::v1::{self, check_request::Credential},
-    token,
+    token::{self, Refusal},
+    verification::Verification,
 };
 
 use super::{inward, outward, status::BadField};
@@ -17,23 +18,54 @@ thread_local! {
     static BUFFER: RefCell<token::Buffer> = RefCell::default();
 }
 
+/// What tokens are judged with.
+#[derive(Clone, Debug)]
+pub(super) struct Judge {
+    pub(super) ledger: Ledger,
+    /// With none, callers verify signatures themselves.
+    pub(super) verification: Option<Arc<Verification>>,
+}
+
+/// Why there is no verdict yet.
+enum Stop {
+    Invalid(Invalid),
+    /// A newer key set of this issuer might have the key; what to say if it has not.
+    NewerKeys {
+        iss: String,
+        otherwise: Option<Invalid>,
+    },
+}
+
+impl From<Invalid> for Stop {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
 /// Judges one token.
-pub(super) async fn check(ledger: &Ledger, request: &v1::CheckRequest) -> v1::CheckResponse {
-    let verdict = judge(ledger, request).unwrap_or_else(Verdict::Invalid);
+pub(super) async fn check(judge: &Judge, request: &v1::CheckRequest) -> v1::CheckResponse {
+    let (verdict, signature_verified) = match judge.judge(request).await {
+        Ok(verdict) => {
+            let is_token = matches!(request.credential, Some(Credential::Token(_)));
+            (verdict, is_token && judge.verification.is_some())
+        }
+        Err(invalid) => (Verdict::Invalid(invalid), false),
+    };
     let mut response = outward::verdict(&verdict);
+    response.signature_verified = signature_verified;
     // Only a denial that somebody commented on needs the journal.
     if let Verdict::Revoked(found) = &verdict
         && let Some(seq) = found.comment_at
         && let Some(shown) = &mut response.r#match
     {
-        shown.comment = comment(ledger, seq, found.rule).await;
+        shown.comment = comment(&judge.ledger, seq, found.rule).await;
     }
     response
 }
 
 /// Judges several, in order.
 pub(super) async fn batch(
-    ledger: &Ledger,
+    judge: &Judge,
     checks: &[v1::CheckRequest],
 ) -> Result<Vec<v1::CheckResponse>, BadField> {
     if checks.len() > limits::BATCH_MAX {
@@ -48,7 +80,7 @@ pub(super) async fn batch(
     }
     let mut results = Vec::with_capacity(checks.len());
     for request in checks {
-        results.push(check(ledger, request).await);
+        results.push(check(judge, request).await);
     }
     Ok(results)
 }
@@ -61,30 +93,117 @@ async fn comment(ledger: &Ledger, seq: u64, rule: RuleKind) -> String {
         .unwrap_or_default()
 }
 
-fn judge(ledger: &Ledger, request: &v1::CheckRequest) -> Result<Verdict, Invalid> {
-    if let Some(bound) = request.max_staleness
-        && inward::duration(bound).is_none()
-    {
-        return Err(Invalid::new(
-            "max_staleness is negative or not a Duration: give seconds, and 0 to 999,999,999 \
-             nanoseconds",
-        ));
+impl Judge {
+    async fn judge(&self, request: &v1::CheckRequest) -> Result<Verdict, Invalid> {
+        if let Some(bound) = request.max_staleness
+            && inward::duration(bound).is_none()
+        {
+            return Err(Invalid::new(
+                "max_staleness is negative or not a Duration: give seconds, and 0 to 999,999,999 \
+                 nanoseconds",
+            ));
+        }
+        match &request.credential {
+            Some(Credential::Token(token)) => {
+                self.with_newest_keys(|| self.judge_token(token)).await
+            }
+            Some(Credential::Claims(claims)) => {
+                let claims = inward::claims(claims, self.ledger.semantics())?;
+                Ok(self.ledger.judge(&claims))
+            }
+            None => Err(Invalid::new("no credential is given: set token or claims")),
+        }
     }
-    match &request.credential {
-        Some(Credential::Token(token)) => BUFFER.with_borrow_mut(|buffer| {
+
+    fn judge_token(&self, token: &str) -> Result<Verdict, Stop> {
+        BUFFER.with_borrow_mut(|buffer| {
             let parts = token::Parts::decode(token, buffer)?;
-            let semantics = ledger.semantics();
+            let semantics = self.ledger.semantics();
             let iss = parts.iss(semantics)?;
-            let names = ledger.claim_names(&iss);
+            let names = self.ledger.claim_names(&iss);
             let wanted = token::Wanted {
                 claims: names.as_deref().unwrap_or_default(),
-                digest: ledger.knows_digests(),
+                digest: self.ledger.knows_digests(),
             };
-            Ok(ledger.judge(&parts.claims(semantics, wanted)?))
-        }),
-        Some(Credential::Claims(claims)) => {
-            Ok(ledger.judge(&inward::claims(claims, ledger.semantics())?))
-        }
-        None => Err(Invalid::new("no credential is given: set token or claims")),
+            let mut claims = parts.claims(semantics, wanted)?;
+            let verified_by = self.vouched_for(&parts, &claims)?;
+            if let Some(kid) = verified_by {
+                // The key that verified it counts, whatever the token says.
+                claims.kid = kid.to_string().into();
+            } else if self.verification.is_some()
+                && semantics.of(&claims.iss).missing_kid == MissingKid::Deny
+            {
+                // It has no name, so whoever stole it can sign under any: a revoked key would go
+                // on under another name.
+                claims.kid = "".into();
+            }
+            Ok(self.ledger.judge(&claims))
+        })
+    }
+
+    /// Whether an issuer vouches for a token, whatever its times and revocations: what is asked of
+    /// one that is to be revoked.
+    pub(super) async fn is_genuine(&self, token: &str) -> Result<(), Invalid> {
+        self.with_newest_keys(|| {
+            BUFFER.with_borrow_mut(|buffer| {
+                let parts = token::Parts::decode(token, buffer)?;
+                let wanted = token::Wanted::<String>::default();
+                let claims = parts.claims(self.ledger.semantics(), wanted)?;
+                self.vouched_for(&parts, &claims).map(drop)
+            })
+        })
+        .await
+    }
+
+    fn vouched_for(
+        &self,
+        parts: &token::Parts<'_>,
+        claims: &crate::model::Claims<'_>,
+    ) -> Result<Option<Arc<str>>, Stop> {
+        let Some(verification) = &self.verification else {
+            return Ok(None);
+        };
+        verification
+            .verify(parts, &claims.iss, claims.exp)
+            .map_err(|refusal| {
+                let newer_keys = |otherwise| Stop::NewerKeys {
+                    iss: claims.iss.to_string(),
+                    otherwise,
+                };
+                match refusal {
+                    Refusal::UnknownKey => newer_keys(None),
+                    Refusal::NoKeyFits(invalid) if verification.fetches(&claims.iss) => {
+                        newer_keys(Some(invalid))
+                    }
+                    Refusal::NoKeyFits(invalid) | Refusal::Invalid(invalid) => {
+                        Stop::Invalid(invalid)
+                    }
+                }
+            })
+    }
+
+    /// Looks, and where a key is not known, looks again once newer keys were fetched.
+    async fn with_newest_keys<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Invalid> {
+        let iss = match look() {
+            Ok(found) => return Ok(found),
+            Err(Stop::Invalid(invalid)) => return Err(invalid),
+            Err(Stop::NewerKeys { iss, .. }) => iss,
+        };
+        let fetched = match &self.verification {
+            Some(verification) => verification.newer_keys(&iss).await,
+            None => Ok(()),
+        };
+        // Whether or not we waited: others may have had them fetched meanwhile.
+        look().map_err(|stop| match stop {
+            Stop::Invalid(invalid) => invalid,
+            Stop::NewerKeys { otherwise, .. } => {
+                otherwise.or(fetched.err()).unwrap_or_else(|| {
+                    Invalid::new(
+                        "no key of the token's issuer has the token's `kid`, also after fetching \
+                         them anew: the token was signed with a key that the issuer does not publish",
+                    )
+                })
+            }
+        })
     }
 }

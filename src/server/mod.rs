@@ -27,7 +27,9 @@ use crate::{
         self,
         revocation_service_server::{RevocationService, RevocationServiceServer},
     },
+    verification::Verification,
 };
+use check::Judge;
 pub use health::{Health, Readiness, health};
 use watchers::Watchers;
 
@@ -37,7 +39,7 @@ pub const SERVICE: &str = "rescind.v1.RevocationService";
 /// The gRPC service.
 #[derive(Debug)]
 pub struct Service {
-    ledger: Ledger,
+    judge: Judge,
     watchers: Arc<Watchers>,
     started_at: UnixNanos,
     stop: CancellationToken,
@@ -45,10 +47,17 @@ pub struct Service {
 
 impl Service {
     /// Serves a ledger until `stop`: then every stream ends.
-    pub fn new(ledger: Ledger, stop: CancellationToken) -> RevocationServiceServer<Self> {
+    pub fn new(
+        ledger: Ledger,
+        verification: Option<Arc<Verification>>,
+        stop: CancellationToken,
+    ) -> RevocationServiceServer<Self> {
         let service = Self {
             started_at: ledger.wall(),
-            ledger,
+            judge: Judge {
+                ledger,
+                verification,
+            },
             watchers: Arc::default(),
             stop,
         };
@@ -68,7 +77,7 @@ impl RevocationService for Service {
         &self,
         request: Request<v1::CheckRequest>,
     ) -> Result<Response<v1::CheckResponse>, Status> {
-        let response = check::check(&self.ledger, request.get_ref()).await;
+        let response = check::check(&self.judge, request.get_ref()).await;
         Ok(Response::new(response))
     }
 
@@ -76,7 +85,7 @@ impl RevocationService for Service {
         &self,
         request: Request<v1::CheckBatchRequest>,
     ) -> Result<Response<v1::CheckBatchResponse>, Status> {
-        let results = check::batch(&self.ledger, &request.get_ref().checks).await?;
+        let results = check::batch(&self.judge, &request.get_ref().checks).await?;
         Ok(Response::new(v1::CheckBatchResponse { results }))
     }
 
@@ -84,15 +93,15 @@ impl RevocationService for Service {
         &self,
         request: Request<Streaming<v1::CheckStreamRequest>>,
     ) -> Result<Response<Self::CheckStreamStream>, Status> {
-        let state = (request.into_inner(), self.ledger.clone());
-        let answers = stream::try_unfold(state, |(mut questions, ledger)| async {
+        let state = (request.into_inner(), self.judge.clone());
+        let answers = stream::try_unfold(state, |(mut questions, judge)| async {
             let Some(question) = questions.message().await? else {
                 return Ok(None);
             };
-            let results = check::batch(&ledger, &question.checks).await?;
+            let results = check::batch(&judge, &question.checks).await?;
             let id = question.id;
             let answer = v1::CheckStreamResponse { id, results };
-            Ok(Some((answer, (questions, ledger))))
+            Ok(Some((answer, (questions, judge))))
         });
         let stop = self.stop.clone();
         let stopped = stream::once(async move {
@@ -113,7 +122,7 @@ impl RevocationService for Service {
         request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::revoke(&self.ledger, &actor, request.into_inner()).await?;
+        let response = write::revoke(&self.judge, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -122,7 +131,7 @@ impl RevocationService for Service {
         request: Request<v1::RevokeUserRequest>,
     ) -> Result<Response<v1::RevokeUserResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::revoke_user(&self.ledger, &actor, request.into_inner()).await?;
+        let response = write::revoke_user(&self.judge.ledger, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -131,7 +140,7 @@ impl RevocationService for Service {
         request: Request<v1::RestoreRequest>,
     ) -> Result<Response<v1::RestoreResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::restore(&self.ledger, &actor, request.into_inner()).await?;
+        let response = write::restore(&self.judge.ledger, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -139,7 +148,7 @@ impl RevocationService for Service {
         &self,
         request: Request<v1::ListRevocationsRequest>,
     ) -> Result<Response<v1::ListRevocationsResponse>, Status> {
-        let response = list::list(&self.ledger, request.into_inner()).await?;
+        let response = list::list(&self.judge.ledger, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -156,7 +165,12 @@ impl RevocationService for Service {
             .watchers
             .open(asked.watcher.clone(), actor)
             .ok_or_else(status::too_many_watchers)?;
-        let answers = watch::watch(self.ledger.clone(), asked, self.stop.clone(), watching);
+        let answers = watch::watch(
+            self.judge.ledger.clone(),
+            asked,
+            self.stop.clone(),
+            watching,
+        );
         Ok(Response::new(answers))
     }
 
@@ -165,7 +179,7 @@ impl RevocationService for Service {
         _request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let ready = !self.stop.is_cancelled();
-        let response = node::status(&self.ledger, &self.watchers, self.started_at, ready);
+        let response = node::status(&self.judge, &self.watchers, self.started_at, ready);
         Ok(Response::new(response))
     }
 }

@@ -1,21 +1,26 @@
 //! GetStatus.
 
 use crate::{
-    ledger::{Ledger, Trust},
+    ledger::Trust,
     limits,
     model::{TargetKind, UnixNanos},
     proto::v1,
+    verification::IssuerState,
 };
 
-use super::{outward, watchers::Watchers};
+use super::{check::Judge, outward, watchers::Watchers};
 
 /// What a node is, holds and may hold.
 pub(super) fn status(
-    ledger: &Ledger,
+    judge: &Judge,
     watchers: &Watchers,
     started_at: UnixNanos,
     ready: bool,
 ) -> v1::GetStatusResponse {
+    let Judge {
+        ledger,
+        verification,
+    } = judge;
     let condition = ledger.condition();
     let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
     v1::GetStatusResponse {
@@ -63,6 +68,26 @@ pub(super) fn status(
             })
             .collect(),
         staleness: Some(prost_types::Duration::default()),
-        verifies_signatures: false,
+        verifies_signatures: verification.is_some(),
+        issuers: verification
+            .iter()
+            .flat_map(|verification| verification.states())
+            .map(|state| issuer(state, ledger.wall()))
+            .collect(),
+    }
+}
+
+fn issuer(state: IssuerState, wall: UnixNanos) -> v1::IssuerStatus {
+    let fetches = state.fetches.unwrap_or_default();
+    v1::IssuerStatus {
+        iss: state.iss,
+        key_source: state.source.to_owned(),
+        keys: u32::try_from(state.keys).unwrap_or(u32::MAX),
+        keys_fetched_at: fetches.fetched_at.and_then(outward::time),
+        keys_age: fetches
+            .fetched_at
+            .and_then(|at| prost_types::Duration::try_from(wall.since(at)).ok()),
+        last_error: fetches.last_error,
+        skipped_keys: state.skipped,
     }
 }

@@ -4,23 +4,29 @@ use tonic::Status;
 
 use crate::{
     ledger::{Ledger, Named, Receipt, Restore, Revoke, WriteError},
+    limits,
     model::{Reason, Target},
     proto::v1,
 };
 
 use super::{
+    check::Judge,
     inward, outward,
     status::{self, BadField},
 };
 
 /// Revokes targets.
 pub(super) async fn revoke(
-    ledger: &Ledger,
+    judge: &Judge,
     actor: &str,
     request: v1::RevokeRequest,
 ) -> Result<v1::RevokeResponse, Status> {
+    let ledger = &judge.ledger;
     let mut audit = Audit::of("Revoke", actor, &request.request_id, request.targets.len());
-    let order = parse_revoke(ledger, actor, request);
+    let order = match are_genuine(judge, &request.targets).await {
+        Ok(()) => parse_revoke(ledger, actor, request),
+        Err(bad) => Err(bad),
+    };
     audit.revokes(&order);
     let receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
     Ok(v1::RevokeResponse {
@@ -79,6 +85,26 @@ pub(super) async fn restore(
     Ok(v1::RestoreResponse {
         receipts: receipts.into_iter().map(outward::receipt).collect(),
     })
+}
+
+/// A token that nobody vouches for names no token that could be used: revoking it by mistake would
+/// look like success.
+async fn are_genuine(judge: &Judge, targets: &[v1::Target]) -> Result<(), BadField> {
+    if judge.verification.is_none() {
+        return Ok(());
+    }
+    for (number, target) in targets.iter().take(limits::BATCH_MAX).enumerate() {
+        let Some(v1::target::Kind::Token(token)) = &target.kind else {
+            continue;
+        };
+        if !token.jwt.is_empty() {
+            let genuine = judge.is_genuine(&token.jwt).await;
+            genuine.map_err(|invalid| {
+                BadField::new(format!("targets[{number}].token.jwt"), invalid.detail)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn parse_revoke(

@@ -6,12 +6,11 @@ use aws_lc_rs::{
     encoding::{AsDer as _, PublicKeyX509Der},
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::Value;
+
+use super::sign::pem;
 
 /// HS256 wants a secret at least as long as its hash (RFC 7518 section 3.2).
 pub const HS256_SECRET_BYTES_MIN: usize = 32;
@@ -162,20 +161,6 @@ pub fn generate_hs256_secret() -> Result<[u8; HS256_SECRET_BYTES_MIN], MintError
     let mut secret = [0; HS256_SECRET_BYTES_MIN];
     getrandom::fill(&mut secret).map_err(MintError::Random)?;
     Ok(secret)
-}
-
-/// The textual encoding of RFC 7468: lines of 64 characters.
-fn pem(label: &str, der: &[u8]) -> String {
-    let mut text = format!("-----BEGIN {label}-----\n");
-    // 48 bytes are 64 characters.
-    for line in der.chunks(48) {
-        STANDARD.encode_string(line, &mut text);
-        text.push('\n');
-    }
-    text.push_str("-----END ");
-    text.push_str(label);
-    text.push_str("-----\n");
-    text
 }
 
 #[cfg(test)]

@@ -13,15 +13,25 @@
 //! [`Invalid`](crate::model::Invalid) holds any text of the token: only names of claims that are
 //! standard or configured, sizes and positions.
 
+pub mod algorithm;
+mod cache;
 mod claims;
 mod decode;
+mod explain;
 mod inspect;
 mod json;
+pub mod keys;
 pub mod mint;
+pub mod sign;
+mod source;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use claims::Wanted;
 pub use decode::{Buffer, Header, Parts, decode};
+pub use explain::{Step, explain};
 pub use inspect::{Inspection, inspect};
 pub use json::{Array, Elements, Fault, Object, Value};
+pub use source::{KeySource, SourceError};
+pub use verify::{Demands, Issuer, Refusal, Verifier};

@@ -14,3 +14,4 @@ mod grpc;
 mod harness;
 mod process;
 mod tidy;
+mod verification;

@@ -51,7 +51,7 @@ impl Node {
             .set_service_status(SERVICE, tonic_health::ServingStatus::Serving)
             .await;
         tonic::transport::Server::builder()
-            .add_service(Service::new(self.ledger.clone(), self.stop.clone()))
+            .add_service(Service::new(self.ledger.clone(), None, self.stop.clone()))
             .add_service(health_service)
             .serve_with_incoming_shutdown(incoming, self.stop.cancelled())
             .await

@@ -10,24 +10,29 @@ use crate::{
     token::{Inspection, inspect},
 };
 
-use super::super::{
-    Context,
-    failure::{self, Failure},
-    output::{self, Format, OutputArgs},
-    target::read_token,
-    view::{Target, clean, hex},
+use super::{
+    super::{
+        Context,
+        failure::{self, Failure},
+        output::{self, Format, OutputArgs},
+        target::read_token,
+        view::{Target, clean, hex},
+    },
+    steps,
 };
 
 /// Tells what a token says, which revocations would catch it, and why it may be INVALID
 ///
-/// Needs no server and verifies no signature. Claims are read by the names that the configuration
-/// gives them. What it prints tells what the token tells, so treat it alike. Exits with 1 when
-/// Check would answer INVALID whatever the time is.
+/// Needs no server. Claims are read by the names that the configuration gives them. With --verify it
+/// also tells, step by step, whether the configured issuers vouch for the token; without, no
+/// signature is looked at. What it prints tells what the token tells, so treat it alike. Exits with
+/// 1 when Check would answer INVALID whatever the time is, and with --verify when any step fails.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   rescind token inspect - < token.txt
   rescind token inspect \"$token\" --config /etc/rescind.toml
+  rescind token inspect \"$token\" --verify --config /etc/rescind.toml
   rescind token inspect \"$token\" --output json | jq .targets")]
 pub(crate) struct InspectArgs {
     /// The token; - reads it from standard input
@@ -37,6 +42,10 @@ pub(crate) struct InspectArgs {
     /// The configuration file of the node that is to judge it [env: RESCIND_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Also tell why it does or does not verify; keys at a URL are fetched for that
+    #[arg(long)]
+    verify: bool,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -54,6 +63,8 @@ struct Shown {
     targets: Vec<Target>,
     problems: Vec<String>,
     notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    verification: Vec<steps::Shown>,
 }
 
 /// A claim under the name that Rescind has for it.
@@ -68,15 +79,20 @@ pub(super) fn run(args: InspectArgs, context: &mut Context<'_>) -> Result<u8, Fa
         config: args.config,
         ..ServeFlags::default()
     };
-    let semantics = load(&flags, context.environment)?.config.semantics;
+    let config = load(&flags, context.environment)?.config;
+    let semantics = &config.semantics;
     let token = read_token(args.token, context.input)?;
-    let shown = Shown::new(inspect(&token, &semantics), &semantics, context.now);
+    let mut shown = Shown::new(inspect(&token, semantics), semantics, context.now);
+    if args.verify {
+        shown.verification = steps::steps(&token, &config, context.now)?;
+    }
     match args.output.output {
         Format::Json => output::json(context.out, &shown)?,
         Format::Table => shown.write(context.out)?,
     }
     // What cannot be used is worth an exit code to a script.
-    Ok(if shown.problems.is_empty() {
+    let is_good = shown.problems.is_empty() && shown.verification.iter().all(|step| step.ok);
+    Ok(if is_good {
         failure::OK
     } else {
         failure::FAILED
@@ -104,6 +120,7 @@ impl Shown {
                 .map(ToString::to_string)
                 .collect(),
             notes,
+            verification: Vec::new(),
         }
     }
 
@@ -131,12 +148,28 @@ impl Shown {
                 writeln!(out, "  {}", clean(text))?;
             }
         }
+        if !self.verification.is_empty() {
+            writeln!(out, "\nverification, step by step:")?;
+            let rows = self.verification.iter().map(|step| {
+                let mark = if step.ok { "ok" } else { "NO" };
+                vec![
+                    format!("  {mark}"),
+                    step.step.to_owned(),
+                    clean(&step.found),
+                ]
+            });
+            output::table(out, &[], rows)?;
+        }
         Ok(())
     }
 }
 
 /// What the token's times mean now.
-fn by_the_clock(claims: &Claims<'_>, semantics: &Semantics, now: UnixNanos) -> Option<String> {
+pub(super) fn by_the_clock(
+    claims: &Claims<'_>,
+    semantics: &Semantics,
+    now: UnixNanos,
+) -> Option<String> {
     let leeway = semantics.of(&claims.iss).leeway;
     let ago = |earlier: UnixNanos| {
         let seconds = std::time::Duration::from_secs(now.since(earlier).as_secs());

@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Map, Value, json};
 
 use crate::{
     model::UnixNanos,
-    token::mint::{Es256KeyPair, MintError, MintHeader, MintKey, generate_hs256_secret, mint},
+    token::{
+        algorithm::Algorithm,
+        sign::{RsaBits, SignError, SigningKey},
+    },
 };
 
 use super::super::{
@@ -37,19 +41,20 @@ Examples:
   rescind token mint --alg ES256 --key-file key.pem --kid k1 --iss $ISS --sub bob")]
 pub(crate) struct MintArgs {
     /// How to sign
-    #[arg(long, value_enum, default_value_t, ignore_case = true)]
-    alg: Alg,
+    #[arg(long, default_value = "HS256", value_parser = algorithms(), ignore_case = true)]
+    alg: Algorithm,
 
-    /// Sign HS256 with the bytes of this file, exactly as they stand: at least 32
+    /// Sign with the bytes of this file, exactly as they stand: for HS256, HS384 and HS512, at
+    /// least as many as the hash has
     #[arg(long, value_name = "FILE", group = "key")]
     secret_file: Option<PathBuf>,
 
-    /// Sign ES256 with the private key in this file (P-256, PKCS#8, PEM)
+    /// Sign with the private key in this file (PKCS#8, PEM): for all other algorithms
     #[arg(long, value_name = "FILE", group = "key")]
     key_file: Option<PathBuf>,
 
-    /// Keep the fresh key: write it to this new file (and for ES256 the public key beside it, with
-    /// .pub at the end)
+    /// Keep the fresh key: write it to this new file (and its public key beside it, with .pub at
+    /// the end)
     #[arg(long, value_name = "FILE", group = "key")]
     write_key: Option<PathBuf>,
 
@@ -81,6 +86,10 @@ pub(crate) struct MintArgs {
     #[arg(long)]
     kid: Option<String>,
 
+    /// The token's type, in the header; "none" leaves it out
+    #[arg(long, default_value = "JWT")]
+    typ: String,
+
     /// How long it is valid from when it was issued
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     ttl: Duration,
@@ -108,25 +117,17 @@ pub(crate) struct MintArgs {
     claims: Vec<(String, Value)>,
 }
 
-/// How to sign.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Alg {
-    /// HMAC with SHA-256.
-    #[default]
-    #[value(name = "HS256")]
-    Hs256,
-    /// ECDSA on P-256 with SHA-256.
-    #[value(name = "ES256")]
-    Es256,
-}
-
 pub(super) fn run(args: &MintArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let key = key(args)?;
-    let header = MintHeader {
-        kid: args.kid.clone(),
-        typ: Some("JWT".to_owned()),
-    };
-    let token = mint(&Value::Object(claims(args, context.now)?), header, &key).map_err(local)?;
+    let mut header = Map::from_iter([("alg".to_owned(), json!(key.algorithm().name()))]);
+    if args.typ != "none" {
+        header.insert("typ".to_owned(), json!(args.typ));
+    }
+    if let Some(kid) = &args.kid {
+        header.insert("kid".to_owned(), json!(kid));
+    }
+    let claims = Value::Object(claims(args, context.now)?);
+    let token = key.token(&Value::Object(header), &claims).map_err(local)?;
     writeln!(context.out, "{token}")?;
     Ok(failure::OK)
 }
@@ -191,36 +192,60 @@ fn numeric_date(instant: UnixNanos) -> Value {
     }
 }
 
-fn key(args: &MintArgs) -> Result<MintKey, Failure> {
-    match (args.alg, &args.secret_file, &args.key_file) {
-        (Alg::Hs256, Some(path), _) => read(path).map(MintKey::Hs256),
-        (Alg::Es256, _, Some(path)) => String::from_utf8(read(path)?)
-            .map(MintKey::Es256)
-            .map_err(|_error| Failure::Usage(format!("{} is not PEM", path.display()))),
-        (Alg::Hs256, None, Some(_)) => Err(Failure::Usage(
-            "--key-file is for ES256: add --alg ES256, or give --secret-file".to_owned(),
-        )),
-        (Alg::Es256, Some(_), None) => Err(Failure::Usage(
-            "--secret-file is for HS256: leave --alg out, or give --key-file".to_owned(),
-        )),
-        (Alg::Hs256, None, None) => {
-            let secret = generate_hs256_secret().map_err(local)?;
-            if let Some(path) = &args.write_key {
-                write_new(path, &secret, 0o600)?;
-            }
-            Ok(MintKey::Hs256(secret.to_vec()))
+fn key(args: &MintArgs) -> Result<SigningKey, Failure> {
+    let alg = args.alg;
+    let is_secret = alg.secret_bytes_min().is_some();
+    match (&args.secret_file, &args.key_file) {
+        (Some(path), _) if is_secret => {
+            SigningKey::from_secret(alg, read(path)?).map_err(|error| of_file(path, &error))
         }
-        (Alg::Es256, None, None) => {
-            let pair = Es256KeyPair::generate().map_err(local)?;
+        (Some(_), _) => Err(Failure::Usage(format!(
+            "--secret-file is for HS256, HS384 and HS512: give --key-file for {alg}"
+        ))),
+        (None, Some(_)) if is_secret => Err(Failure::Usage(
+            "--key-file is for algorithms with a public key: add --alg ES256 or such, or give \
+             --secret-file"
+                .to_owned(),
+        )),
+        (None, Some(path)) => {
+            let pem = String::from_utf8(read(path)?)
+                .map_err(|_error| Failure::Usage(format!("{} is not PEM", path.display())))?;
+            SigningKey::from_pem(alg, &pem).map_err(|error| of_file(path, &error))
+        }
+        (None, None) => {
+            let key = SigningKey::generate(alg, RsaBits::default()).map_err(local)?;
             if let Some(path) = &args.write_key {
-                write_new(path, pair.private_pem.as_bytes(), 0o600)?;
-                let mut public = path.clone().into_os_string();
-                public.push(".pub");
-                write_new(Path::new(&public), pair.public_pem.as_bytes(), 0o644)?;
+                write_pair(path, &key)?;
             }
-            Ok(MintKey::Es256(pair.private_pem))
+            Ok(key)
         }
     }
+}
+
+fn of_file(path: &Path, error: &SignError) -> Failure {
+    Failure::Local(format!("{}: {error}", path.display()))
+}
+
+/// Writes a private key or secret, and the public key, if there is one, beside it.
+pub(super) fn write_pair(path: &Path, key: &SigningKey) -> Result<(), Failure> {
+    // A secret is written without a line break at the end, since every byte counts.
+    write_new(path, &key.private().map_err(local)?, 0o600)?;
+    if let Some(public) = key.public_pem().map_err(local)? {
+        let mut beside = path.to_owned().into_os_string();
+        beside.push(".pub");
+        write_new(Path::new(&beside), public.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
+/// Reads the name of an algorithm, and lists them all in the help.
+pub(super) fn algorithms() -> impl TypedValueParser<Value = Algorithm> {
+    let names = Algorithm::ALL.map(|(_, name)| name);
+    PossibleValuesParser::new(names).try_map(|given| {
+        let mut all = Algorithm::ALL.into_iter();
+        let found = all.find(|(_, name)| name.eq_ignore_ascii_case(&given));
+        found.map(|(algorithm, _)| algorithm).ok_or("not known")
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -251,6 +276,7 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-fn local(error: MintError) -> Failure {
-    Failure::Local(format!("{:#}", anyhow::Error::from(error)))
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands on")]
+pub(super) fn local(error: SignError) -> Failure {
+    Failure::Local(error.to_string())
 }

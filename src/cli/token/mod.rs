@@ -1,7 +1,9 @@
 //! `rescind token`: for trying things out, and for finding out.
 
 mod inspect;
+mod keygen;
 mod mint;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -13,11 +15,13 @@ use super::{Context, failure::Failure};
 pub(super) enum TokenCommand {
     Inspect(inspect::InspectArgs),
     Mint(Box<mint::MintArgs>),
+    Keygen(keygen::KeygenArgs),
 }
 
 pub(super) fn run(command: TokenCommand, context: &mut Context<'_>) -> Result<u8, Failure> {
     match command {
         TokenCommand::Inspect(args) => inspect::run(args, context),
         TokenCommand::Mint(args) => mint::run(&args, context),
+        TokenCommand::Keygen(args) => keygen::run(&args, context),
     }
 }

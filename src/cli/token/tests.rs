@@ -126,3 +126,101 @@ fn a_fraction_of_a_second_is_kept_when_it_was_given() {
     let iat = claims.unwrap().iat.unwrap();
     assert_eq!(iat, UnixNanos::from_nanos(1_700_000_000_250_000_000));
 }
+
+#[test]
+fn a_made_key_signs_and_its_public_half_verifies_for_every_algorithm() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    for (_, alg) in token::algorithm::Algorithm::ALL {
+        let key = path(alg);
+        let (code, out) =
+            run_line(&["keygen", "--alg", alg, "--write-key", &key, "--kid", "k1"]).unwrap();
+        assert_eq!(code, 0);
+        let is_secret = alg.starts_with("HS");
+        let (source, flag) = if is_secret {
+            assert_eq!(out, "", "a secret is shown");
+            (
+                format!("secret_file = {key:?}\nkid = \"k1\""),
+                "--secret-file",
+            )
+        } else {
+            let jwks = path("jwks.json");
+            std::fs::write(&jwks, out.lines().last().unwrap()).unwrap();
+            assert!(out.starts_with("-----BEGIN PUBLIC KEY-----") && !out.contains("PRIVATE"));
+            (format!("jwks_file = {jwks:?}"), "--key-file")
+        };
+        let config = path("rescind.toml");
+        let file = format!("[[issuers]]\niss = \"i\"\nalgorithms = [\"{alg}\"]\n{source}\n");
+        std::fs::write(&config, file).unwrap();
+        let mint = ["--alg", alg, flag, &key, "--iss", "i", "--kid"];
+        let verified = |kid: &str| {
+            let token = minted(&[&mint[..], &[kid]].concat());
+            let line = [
+                "inspect", &token, "--verify", "--config", &config, "--output", "json",
+            ];
+            let (code, json) = run_line(&line).unwrap();
+            let shown: serde_json::Value = serde_json::from_str(&json).unwrap();
+            (code, shown["verification"].clone())
+        };
+        let (code, steps) = verified("k1");
+        assert_eq!(code, 0, "{alg}: {steps}");
+        let (code, steps) = verified("k2");
+        let failed: Vec<&str> = steps
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|step| step["ok"] == false)
+            .map(|step| step["step"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (code, failed),
+            (1, vec!["key", "signature"]),
+            "{alg}: {steps}"
+        );
+    }
+}
+
+#[test]
+fn inspect_tells_every_step_at_which_a_token_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (key, config) = (path("key.pem"), path("rescind.toml"));
+    run_line(&["keygen", "--alg", "ES256", "--write-key", &key]).unwrap();
+    let public = format!("{key}.pub");
+    let settings = |rest: &str| {
+        let file = format!(
+            "[[issuers]]\niss = \"https://i\"\nalgorithms = [\"ES256\"]\naudiences = [\"api\"]\n\
+             types = [\"at+jwt\"]\npublic_key_file = {public:?}\n{rest}"
+        );
+        std::fs::write(&config, file).unwrap();
+    };
+    settings("");
+    let told = |line: &[&str]| {
+        let token = minted(line);
+        let line = ["inspect", &token, "--verify", "--config", &config];
+        run_line(&line).unwrap()
+    };
+    let es256 = ["--alg", "ES256", "--key-file", &key, "--iss", "https://i"];
+    let (code, out) = told(&[&es256[..], &["--typ", "at+jwt", "--claim", "aud=api"]].concat());
+    assert!(code == 0 && !out.contains("NO"), "{out}");
+    // Everything at once, since mending one at a time takes long.
+    let (code, out) = told(&["--iss", "https://i", "--claim", "aud=other", "--iat", "-2h"]);
+    assert_eq!(code, 1);
+    for part in [
+        "none of the algorithms configured for this issuer (ES256)",
+        "none of the types configured",
+        "`aud` holds none",
+        "it expired 1h ago",
+        "no algorithm to verify it with",
+    ] {
+        assert!(out.contains(part), "{part} is not in:\n{out}");
+    }
+    let (code, out) = told(&["--iss", "https://j"]);
+    assert!(
+        code == 1 && out.contains("configured with keys: https://i"),
+        "{out}"
+    );
+    std::fs::write(&public, "gone").unwrap();
+    let (code, out) = told(&es256);
+    assert!(code == 1 && out.contains("exactly one key in PEM"), "{out}");
+}

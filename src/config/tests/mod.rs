@@ -1,3 +1,4 @@
+mod keys;
 mod wrong;
 
 use std::io::Write as _;

@@ -4,7 +4,7 @@
 mod bad_input;
 mod check;
 mod list;
-mod say;
+pub(crate) mod say;
 mod status;
 mod watch;
 mod write;

@@ -6,10 +6,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 use rescind::{
     app::{App, BoundAddress},
     clock::ManualClock,
-    config::{Config, Listen, Storage},
+    config::{self, Config, Environment, Listen, ServeFlags, Storage},
     ledger::{Ledger, Swept},
     model::{IssuerSettings, Semantics, UnixNanos},
     proto::v1::revocation_service_client::RevocationServiceClient,
+    verification::Verification,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,26 @@ impl Default for Options {
 }
 
 impl Options {
+    /// As a file with settings says, but for where it listens.
+    pub(crate) fn of_file(path: &Path) -> Self {
+        let flags = ServeFlags {
+            config: Some(path.to_owned()),
+            ephemeral: Some("true".to_owned()),
+            ..ServeFlags::default()
+        };
+        let config = config::load(&flags, &Environment::default())
+            .unwrap()
+            .config;
+        let Self { config: own } = Self::default();
+        Self {
+            config: Config {
+                listen: own.listen,
+                sweep_interval: own.sweep_interval,
+                ..config
+            },
+        }
+    }
+
     /// With its journal in a directory.
     pub(crate) fn on_disk(mut self, directory: &Path) -> Self {
         self.config.storage = Storage::Directory(directory.to_owned());
@@ -71,6 +92,7 @@ pub(crate) struct TestNode {
     pub(crate) channel: Channel,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) ledger: Ledger,
+    pub(crate) verification: Option<Arc<Verification>>,
     endpoint: Endpoint,
     options: Options,
     stop: CancellationToken,
@@ -92,6 +114,7 @@ impl TestNode {
             panic!("bound elsewhere than asked");
         };
         let ledger = app.ledger().clone();
+        let verification = app.verification().cloned();
         let stop = CancellationToken::new();
         let running = tokio::spawn(app.run(stop.clone()));
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
@@ -102,6 +125,7 @@ impl TestNode {
             channel,
             clock,
             ledger,
+            verification,
             options,
             stop,
             running,

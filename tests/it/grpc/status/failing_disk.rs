@@ -126,7 +126,7 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = Server::builder()
-            .add_service(Service::new(ledger, stop.clone()))
+            .add_service(Service::new(ledger, None, stop.clone()))
             .add_service(health)
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener),

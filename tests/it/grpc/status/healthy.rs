@@ -1,6 +1,6 @@
 //! A node that is well.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use rescind::{
     limits,
@@ -10,9 +10,10 @@ use rescind::{
     server::SERVICE,
 };
 use tokio_stream::StreamExt as _;
-use tonic::{Code, transport::Channel};
+use tonic::{Code, Streaming, transport::Channel};
 use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    health_client::HealthClient,
 };
 use tonic_reflection::pb::{v1, v1alpha};
 
@@ -170,6 +171,11 @@ async fn health(channel: &Channel, service: &str) -> Result<ServingStatus, Code>
         .map_err(|status| status.code())
 }
 
+async fn next(watch: &mut Streaming<HealthCheckResponse>) -> Option<HealthCheckResponse> {
+    let message = tokio::time::timeout(Duration::from_secs(30), watch.message());
+    message.await.expect("nothing came").unwrap()
+}
+
 #[tokio::test]
 async fn health_is_serving_for_the_server_and_the_service_and_not_from_the_first_moment_of_a_stop()
 {
@@ -197,11 +203,11 @@ async fn health_is_serving_for_the_server_and_the_service_and_not_from_the_first
     );
     node.begin_to_stop();
     assert_eq!(
-        watch.message().await.unwrap().unwrap().status(),
+        next(&mut watch).await.unwrap().status(),
         ServingStatus::NotServing
     );
     // And the watch ends, so that it does not hold up the drain.
-    assert_eq!(watch.message().await.unwrap(), None);
+    assert_eq!(next(&mut watch).await, None);
     drop((watch, client));
     node.stop().await;
 }

@@ -4,7 +4,7 @@ use prost::Message;
 use rescind::limits;
 use rescind::proto::v1::revocation_service_client::RevocationServiceClient;
 use rescind::proto::v1::{
-    RevokeRequest, RuleKind, WatchRevocationsRequest, watch_revocations_response::Event,
+    RevokeRequest, RuleKind, WatchMode, WatchRevocationsRequest, watch_revocations_response::Event,
 };
 
 use super::{
@@ -80,6 +80,34 @@ async fn what_was_superseded_while_a_slow_watcher_read_comes_before_caught_up() 
     watcher.read_on(&mut stream).await;
     assert_eq!(watcher.held.len(), 2_000);
     drop(stream);
+    node.stop().await;
+}
+
+/// A commit is in the journal a moment before it is shown. A watcher that began in that moment saw
+/// neither what the commit had superseded nor the commit, and was told that it had caught up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_caught_up_holds_everything_that_was_held_all_along() {
+    const HELD: usize = 500;
+    let targets = || (0..HELD).map(|number| user(&number.to_string())).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let node = TestNode::start(Options::default().on_disk(directory.path())).await;
+    node.api.clone().revoke(revoke(targets())).await.unwrap();
+    // Who begins is served from the journal.
+    let node = node.restart().await;
+    let mut api = node.api.clone();
+    let writing = tokio::spawn(async move {
+        for _round in 0..40 {
+            api.revoke(revoke(targets())).await.unwrap();
+        }
+    });
+    while !writing.is_finished() {
+        let mut watcher = Follower::default();
+        watcher.catch_up(&node.api).await;
+        assert_eq!(watcher.held.len(), HELD);
+        // A cursor from the middle of a commit is as good as any.
+        assert_eq!(watcher.catch_up(&node.api).await, WatchMode::Resumed);
+    }
+    writing.await.unwrap();
     node.stop().await;
 }
 

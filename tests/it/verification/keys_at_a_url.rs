@@ -1,0 +1,143 @@
+//! Keys that the issuer publishes, through the whole app.
+
+use std::sync::Arc;
+
+use super::{issuer::Issuer, *};
+
+async fn following(directory: &Path, issuer: &Issuer) -> TestNode {
+    node(directory, &format!("jwks_url = \"{}\"", issuer.url)).await
+}
+
+async fn issuer_status(node: &TestNode) -> v1::IssuerStatus {
+    let status = node.api.clone().get_status(v1::GetStatusRequest {}).await;
+    let status = status.unwrap().into_inner();
+    assert!(status.verifies_signatures);
+    status.issuers.into_iter().next().unwrap()
+}
+
+#[tokio::test]
+async fn a_rotation_drops_no_request_and_the_burnt_key_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(jwks(&[(&old, "old")])).await;
+    let node = Arc::new(following(directory.path(), &issuer).await);
+    let of_old = token(&old, Some("old"), &claims("t"));
+    let of_new = token(&new, Some("new"), &claims("t"));
+    assert_eq!(
+        verdict(&node, &of_old).await,
+        Verdict::Active,
+        "waits for the first fetch"
+    );
+    issuer.publish(200, jwks(&[(&old, "old"), (&new, "new")]));
+    let checks: Vec<_> = (0..64)
+        .map(|number| {
+            let token = if number % 2 == 0 { &of_old } else { &of_new };
+            let (node, token) = (Arc::clone(&node), token.clone());
+            tokio::spawn(async move { verdict(&node, &token).await })
+        })
+        .collect();
+    for check in checks {
+        assert_eq!(check.await.unwrap(), Verdict::Active);
+    }
+    assert_eq!(issuer.requests(), 2, "one fetch for all of them");
+    let burn = revoke_by(vec![say::key("old")], say::all());
+    node.api.clone().revoke(burn).await.unwrap();
+    assert_eq!(verdict(&node, &of_old).await, Verdict::Revoked);
+    assert_eq!(verdict(&node, &of_new).await, Verdict::Active);
+    let node = Arc::into_inner(node).unwrap();
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_without_kid_follow_a_rotation_too() {
+    // Only an unknown `kid` had newer keys fetched: where tokens carry none, those of a new key
+    // were refused until the next planned fetch.
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(jwks(&[(&old, "old")])).await;
+    let node = following(directory.path(), &issuer).await;
+    assert_eq!(
+        verdict(&node, &token(&old, None, &claims("t"))).await,
+        Verdict::Active
+    );
+    issuer.publish(200, jwks(&[(&new, "new")]));
+    assert_eq!(
+        verdict(&node, &token(&new, None, &claims("t"))).await,
+        Verdict::Active
+    );
+    for _ in 0..5 {
+        let (found, _, detail) = answer(&node, &token(&old, None, &claims("t"))).await;
+        assert_eq!(found, Verdict::Invalid);
+        assert!(detail.contains("not among the issuer's"), "{detail}");
+    }
+    assert_eq!(
+        issuer.requests(),
+        4,
+        "invented signatures have few fetches made"
+    );
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn status_tells_how_old_the_keys_are_and_what_went_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = key();
+    let issuer = Issuer::start(jwks(&[(&key, "k")])).await;
+    let node = following(directory.path(), &issuer).await;
+    let genuine = token(&key, Some("k"), &claims("t"));
+    assert_eq!(verdict(&node, &genuine).await, Verdict::Active);
+    node.advance_s(90);
+    let status = issuer_status(&node).await;
+    assert_eq!((status.iss.as_str(), status.keys), (ISS, 1));
+    assert_eq!(status.key_source, "jwks_url");
+    assert_eq!(status.keys_age.unwrap().seconds, 90);
+    assert_eq!(status.last_error, "");
+    // The issuer is down: its keys go on, and what is not known says why.
+    issuer.publish(503, String::new());
+    let (found, _, detail) = answer(&node, &token(&key, Some("k2"), &claims("t"))).await;
+    assert_eq!(found, Verdict::Invalid);
+    for part in [
+        "fetched 90 s ago",
+        "the last fetch failed: the issuer answered 503",
+    ] {
+        assert!(detail.contains(part), "{detail}");
+    }
+    let status = issuer_status(&node).await;
+    assert!(status.last_error.contains("503"), "{status:?}");
+    assert_eq!(verdict(&node, &genuine).await, Verdict::Active);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn keys_over_http_go_through_no_proxy_and_need_no_authorities() {
+    // Where the environment named a proxy, it could give the keys; and in an image without
+    // certificate authorities nothing started.
+    let directory = tempfile::tempdir().unwrap();
+    let issuer = Issuer::start(jwks(&[(&key(), "k")])).await;
+    let settings = |url: &str| {
+        let file =
+            format!("[[issuers]]\niss = \"i\"\nalgorithms = [\"ES256\"]\njwks_url = {url:?}\n");
+        written(directory.path(), "rescind.toml", file)
+    };
+    for url in [issuer.url.clone(), issuer.url.replace("http:", "HTTP:")] {
+        let config = settings(&url);
+        let check = tokio::task::spawn_blocking(move || {
+            std::process::Command::new(env!("CARGO_BIN_EXE_rescind"))
+                .args(["config", "check", "--fetch", "--ephemeral", &config])
+                .env_clear()
+                .env("http_proxy", "http://127.0.0.1:1")
+                .env("ALL_PROXY", "http://127.0.0.1:1")
+                .env("SSL_CERT_FILE", "/nonexistent")
+                .env("SSL_CERT_DIR", "/nonexistent")
+                .output()
+                .unwrap()
+        });
+        let output = check.await.unwrap();
+        let shown = format!("{output:?}");
+        assert!(
+            output.status.success() && shown.contains("1 usable"),
+            "{shown}"
+        );
+    }
+    assert_eq!(issuer.requests(), 2);
+}
