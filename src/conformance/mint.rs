@@ -10,7 +10,10 @@ use crate::{
     limits,
     model::UnixNanos,
     proto::v1,
-    token::mint::{Es256KeyPair, MintError, MintKey, sign},
+    token::{
+        algorithm::Algorithm,
+        sign::{RsaBits, SignError, SigningKey},
+    },
 };
 
 use super::{
@@ -22,26 +25,37 @@ use super::{
 const TIMES: [&str; 4] = ["iat", "exp", "nbf", "auth_time"];
 
 /// What tokens are signed with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Keys {
-    hs256: MintKey,
-    es256: MintKey,
+    hs256: SigningKey,
+    es256: SigningKey,
 }
 
 impl Keys {
-    pub(super) fn generate() -> Result<Self, MintError> {
+    pub(super) fn generate() -> Result<Self, SignError> {
         Ok(Self {
-            hs256: MintKey::Hs256(crate::token::mint::generate_hs256_secret()?.to_vec()),
-            es256: MintKey::Es256(Es256KeyPair::generate()?.private_pem),
+            hs256: SigningKey::generate(Algorithm::Hs256, RsaBits::default())?,
+            es256: SigningKey::generate(Algorithm::Es256, RsaBits::default())?,
         })
     }
 
-    fn of(&self, key: Key) -> &MintKey {
+    fn of(&self, key: Key) -> &SigningKey {
         match key {
             Key::Hs256 => &self.hs256,
             Key::Es256 => &self.es256,
         }
     }
+}
+
+/// Signs a header and claims that are taken byte for byte, be they JSON or not.
+fn sign(header: &str, claims: &str, key: &SigningKey) -> Result<String, SignError> {
+    let mut token = URL_SAFE_NO_PAD.encode(header);
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+    let signature = key.sign(token.as_bytes())?;
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    Ok(token)
 }
 
 /// A token of a case.
@@ -325,15 +339,15 @@ fn set_tail_bits(part: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use jsonwebtoken::{Algorithm, DecodingKey};
+    use jsonwebtoken::DecodingKey;
 
     use super::*;
 
     #[test]
     fn a_negated_signature_verifies_too() {
-        let pair = Es256KeyPair::generate().unwrap();
-        let key = MintKey::Es256(pair.private_pem);
-        let verifier = DecodingKey::from_ec_pem(pair.public_pem.as_bytes()).unwrap();
+        let key = SigningKey::generate(Algorithm::Es256, RsaBits::default()).unwrap();
+        let public = key.public_pem().unwrap().unwrap();
+        let verifier = DecodingKey::from_ec_pem(public.as_bytes()).unwrap();
         let token = sign("{}", "{}", &key).unwrap();
         let (input, signature) = token.rsplit_once('.').unwrap();
         let negated = negate_s(signature).unwrap();
@@ -343,7 +357,7 @@ mod tests {
                 signature,
                 input.as_bytes(),
                 &verifier,
-                Algorithm::ES256,
+                jsonwebtoken::Algorithm::ES256,
             );
             assert!(verified.unwrap());
         }

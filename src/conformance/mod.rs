@@ -156,7 +156,7 @@ struct Elsewhere {
 pub enum RunnerError {
     /// No keys to sign with.
     #[error("no keys can be made to sign tokens with")]
-    Keys(#[from] crate::token::mint::MintError),
+    Keys(#[from] crate::token::sign::SignError),
     /// The server does not tell what it is.
     #[error("the server does not tell its settings: {}", .0.message())]
     Server(#[from] Status),
@@ -191,7 +191,7 @@ impl Runner {
         let status = client.get_status(v1::GetStatusRequest {}).await?;
         let settings_digest = settings_digest(&mut client).await?;
         let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(crate::token::mint::MintError::Random)?;
+        getrandom::fill(&mut random).map_err(|_| crate::token::sign::SignError::Failed)?;
         let run = format!("{:012x}", u64::from_be_bytes(random) >> 16);
         Ok(Self {
             keys: Keys::generate()?,
