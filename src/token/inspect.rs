@@ -189,17 +189,18 @@ mod tests {
 
     use crate::{
         model::IssuerSettings,
-        token::mint::{MintHeader, MintKey, mint},
+        token::{algorithm::Algorithm, sign::SigningKey},
     };
 
     use super::*;
 
     fn minted(claims: &Value, kid: Option<&str>) -> String {
-        let header = MintHeader {
-            kid: kid.map(str::to_owned),
-            typ: Some("JWT".to_owned()),
-        };
-        mint(claims, header, &MintKey::Hs256(vec![7; 32])).unwrap()
+        let mut header = json!({"alg": "HS256", "typ": "JWT"});
+        if let Some(kid) = kid {
+            header["kid"] = json!(kid);
+        }
+        let key = SigningKey::from_secret(Algorithm::Hs256, vec![7; 32]).unwrap();
+        key.token(&header, claims).unwrap()
     }
 
     fn semantics() -> Semantics {

@@ -21,7 +21,6 @@ mod explain;
 mod inspect;
 mod json;
 pub mod keys;
-pub mod mint;
 pub mod sign;
 mod source;
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use prost_types::Timestamp;
 use rescind::{
     proto::v1::{self, RuleKind, check_request::Credential, target::Kind},
-    token::mint::{self, MintHeader, MintKey},
+    token::{algorithm::Algorithm, sign::SigningKey},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -122,11 +122,12 @@ pub(crate) fn restore(targets: Vec<v1::Target>, kinds: &[RuleKind]) -> v1::Resto
 
 /// Signed with a secret of no interest.
 pub(crate) fn minted(claims: &Value, kid: Option<&str>) -> String {
-    let header = MintHeader {
-        kid: kid.map(str::to_owned),
-        typ: None,
-    };
-    mint::mint(claims, header, &MintKey::Hs256(vec![7; 32])).unwrap()
+    let mut header = json!({"alg": "HS256"});
+    if let Some(kid) = kid {
+        header["kid"] = json!(kid);
+    }
+    let key = SigningKey::from_secret(Algorithm::Hs256, vec![7; 32]).unwrap();
+    key.token(&header, claims).unwrap()
 }
 
 pub(crate) fn of_token(token: &str) -> v1::CheckRequest {
