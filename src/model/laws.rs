@@ -48,7 +48,7 @@ fn tokens() -> Vec<Token> {
 fn denies(rule: &Rule, (value, held): &Token) -> bool {
     rule.entries
         .values()
-        .any(|entry| entry.denies(*value, |id| held.contains(id)))
+        .any(|entry| super::denies(entry.cut_off, &entry.floors, *value, |id| held.contains(id)))
 }
 
 fn step() -> impl Strategy<Value = Step> {

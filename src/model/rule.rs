@@ -148,15 +148,10 @@ impl Entry {
     pub fn is_in_force(&self) -> bool {
         self.cut_off != NEVER
     }
-
-    /// Is a token with this value of the rule's claim, that `spared` speaks for, denied? One
-    /// without the claim is denied by every entry that does not spare it.
-    pub fn denies(&self, value: Option<CutOff>, spared: impl Fn(&Exception) -> bool) -> bool {
-        denies(self.cut_off, &self.floors, value, spared)
-    }
 }
 
-/// Does a cut-off with these exceptions deny? As [`Entry::denies`].
+/// Does a cut-off with these exceptions deny a token with this value of the rule's claim, that
+/// `spared` speaks for? One without the claim is denied by everything that does not spare it.
 pub fn denies(
     cut_off: CutOff,
     floors: &[Floor],
