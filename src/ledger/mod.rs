@@ -174,17 +174,18 @@ impl Ledger {
     }
 
     /// Walks the records after a seq, in order and as they stood at one moment, until one is not
-    /// taken. Returns what was gathered, and after which seq to go on, if there is more.
+    /// taken. Returns what was gathered, and if there is more, after which seq to go on and the
+    /// newest seq of that moment.
     pub async fn scan<T: Send + 'static>(
         &self,
         after: u64,
         mut gathered: T,
         mut take: impl FnMut(&mut T, &Record) -> ControlFlow<()> + Send + 'static,
-    ) -> Result<(T, Option<u64>), JournalError> {
+    ) -> Result<(T, Option<(u64, u64)>), JournalError> {
         self.read(move |shared| {
             let head = shared.feed.head();
             let (mut through, mut more) = (after, false);
-            shared.journal.each_record(after, u64::MAX, |seq, record| {
+            let newest = shared.journal.each_record(after, u64::MAX, |seq, record| {
                 // What was committed a moment ago may have superseded something below the head
                 // and is not shown yet: so there is more.
                 more = seq > head || take(&mut gathered, &record).is_break();
@@ -194,7 +195,7 @@ impl Ledger {
                 through = seq;
                 ControlFlow::Continue(())
             })?;
-            Ok((gathered, more.then_some(through)))
+            Ok((gathered, more.then_some((through, newest.max(head)))))
         })
         .await
     }
@@ -215,12 +216,14 @@ impl Ledger {
         self.shared.feed.subscribe()
     }
 
-    /// A cursor of this node.
-    pub fn cursor(&self, seq: u64, filters: u64) -> Cursor {
+    /// A cursor of this node, for a reader that has come to `seq` and for whom `newest` was the
+    /// newest seq that there was. Only what is committed may stand in it: after a crash it must
+    /// still be what this boot wrote.
+    pub fn cursor(&self, seq: u64, newest: u64, filters: u64) -> Cursor {
         Cursor {
             node: self.shared.node,
             boot: self.shared.boot,
-            head: self.shared.reserved.load(Ordering::SeqCst).max(seq),
+            head: newest.max(seq),
             seq,
             filters,
         }

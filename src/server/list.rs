@@ -43,8 +43,8 @@ pub(super) async fn list(
         .map_err(|error| status::of_journal(&error))?;
     Ok(v1::ListRevocationsResponse {
         revocations: page.shown,
-        next_page_token: next.map_or_else(String::new, |seq| {
-            URL_SAFE_NO_PAD.encode(ledger.cursor(seq, filters).encode())
+        next_page_token: next.map_or_else(String::new, |(seq, newest)| {
+            URL_SAFE_NO_PAD.encode(ledger.cursor(seq, newest, filters).encode())
         }),
     })
 }

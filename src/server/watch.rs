@@ -137,7 +137,11 @@ pub(super) fn watch(
         ledger,
         mode,
         seq,
-        caught_up_at: now,
+        // What the cursor's reader knew to exist is waited for, also while it is not shown yet.
+        caught_up_at: match mode {
+            WatchMode::Resumed => asked.cursor.map_or(now, |cursor| now.max(cursor.head)),
+            _ => now,
+        },
         said_hello: false,
         said_caught_up: false,
         heartbeat: asked.heartbeat,
@@ -161,9 +165,14 @@ impl Watch {
         let next = self.event().await;
         self.stopped = next.is_err();
         self.last_sent = Instant::now();
-        Some(next.map(|event| WatchRevocationsResponse {
-            cursor: self.ledger.cursor(self.seq, self.filters).encode(),
-            event: Some(event),
+        Some(next.map(|event| {
+            WatchRevocationsResponse {
+                cursor: self
+                    .ledger
+                    .cursor(self.seq, self.caught_up_at, self.filters)
+                    .encode(),
+                event: Some(event),
+            }
         }))
     }
 

@@ -13,6 +13,8 @@ type Known = HashMap<TargetKey, Record>;
 /// A reader that remembers what it has read, and its cursor as it got it.
 #[derive(Debug, Default)]
 struct Reader {
+    /// The newest seq of whatever it read from.
+    newest: u64,
     known: Known,
     after: u64,
     cursor: Option<Vec<u8>>,
@@ -33,8 +35,9 @@ impl Reader {
                 .insert(record.target.key(), Record::clone(&record));
         }
         let is_level = chunk.through == self.after;
+        self.newest = self.newest.max(chunk.newest);
         self.after = chunk.through;
-        self.cursor = Some(node.cursor(self.after, 0).encode());
+        self.cursor = Some(node.cursor(self.after, self.newest, 0).encode());
         !is_level
     }
 
@@ -51,6 +54,7 @@ impl Reader {
             Resume::Reset => {
                 self.known.clear();
                 self.after = 0;
+                self.newest = 0;
             }
         }
     }
