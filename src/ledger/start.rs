@@ -15,7 +15,7 @@ use crate::{
     index::{Index, SavedSighting, Sightings, TokenSlot},
     journal::{BootSpan, Journal, JournalError},
     limits,
-    model::{Boot, Bounds, ClaimNames, Dot, Record, Semantics, TargetKey, UnixNanos},
+    model::{Boot, Bounds, ClaimNames, Dot, Entry, Record, Semantics, TargetKey, UnixNanos},
 };
 
 use super::{
@@ -270,7 +270,10 @@ fn keep_longer(
 
 fn kept_longer(record: &Record, raise: Raise<'_>, boot: Boot, counter: &mut u64) -> Option<Record> {
     let iss = &record.target.iss;
-    let raised_by = |kept_by| raise.to.raised_by(raise.from, iss, kept_by);
+    let needed = |entry: &Entry| {
+        let raised_by = raise.to.raised_by(raise.from, iss, entry.kept_by);
+        raised_by.end(entry.until)
+    };
     let mut longer = record.clone();
     let mut is_changed = false;
     for rule in longer.rules.values_mut() {
@@ -278,10 +281,11 @@ fn kept_longer(record: &Record, raise: Raise<'_>, boot: Boot, counter: &mut u64)
             boot,
             counter: *counter + 1,
         };
-        if let Some(kept) = rule.keep_longer(dot, raised_by) {
+        if let Some(kept) = rule.keep_longer(dot, needed) {
             *rule = kept;
             *counter += 1;
             is_changed = true;
+            longer.origin = Some(boot);
         }
     }
     is_changed.then_some(longer)

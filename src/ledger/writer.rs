@@ -275,9 +275,11 @@ impl Writer {
             return Ok(receipts);
         }
         for key in work.order {
-            let Some(staged) = work.staged.remove(&key).filter(|staged| staged.is_changed) else {
+            let Some(mut staged) = work.staged.remove(&key).filter(|staged| staged.is_changed)
+            else {
                 continue;
             };
+            staged.record.origin = Some(self.shared.boot);
             self.head += 1;
             put(tables, key, &staged.record, self.head, staged.superseded)?;
             changes.push(Change {

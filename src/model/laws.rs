@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Boot, CutOff, Dot, Exception, KeptBy, Lifetime, Note, Request, Rule, UnixNanos};
+use super::{Boot, CutOff, Dot, Entry, Exception, KeptBy, Note, Request, Rule, UnixNanos};
 
 /// What one writer does.
 #[derive(Clone, Debug)]
@@ -136,6 +136,7 @@ impl History {
             cut_off,
             until,
             kept_by: KeptBy::Itself,
+            kept_from: UnixNanos::ZERO,
             except: except.clone(),
         };
         let after = before.revoke(dot, &request, &Note::default());
@@ -224,8 +225,8 @@ proptest! {
     fn keeping_longer_changes_nothing_else(steps in steps(), raise_s in 0_u64..100) {
         let end = played(&steps).end();
         let dot = Dot { boot: Boot(9), counter: 1 };
-        let raised_by = |_| Lifetime::AtMost(Duration::from_secs(raise_s));
-        let Some(longer) = end.keep_longer(dot, raised_by) else {
+        let needed = |entry: &Entry| entry.until.plus(Duration::from_secs(raise_s));
+        let Some(longer) = end.keep_longer(dot, needed) else {
             let all_for_ever = end.in_force().all(|entry| entry.until.is_forever());
             prop_assert!(raise_s == 0 || all_for_ever);
             return Ok(());
@@ -236,8 +237,7 @@ proptest! {
             prop_assert!(denies(&longer, &token) || !denies(&end, &token));
         }
         for entry in end.in_force() {
-            let until = raised_by(entry.kept_by).end(entry.until);
-            prop_assert!(longer.in_force().all(|kept| kept.until >= until));
+            prop_assert!(longer.in_force().all(|kept| kept.until >= needed(entry)));
         }
     }
 }
@@ -250,6 +250,7 @@ fn raising_a_bound_shortens_nothing_that_stands_beside() {
         cut_off,
         until,
         kept_by,
+        kept_from: UnixNanos::ZERO,
         except: Vec::new(),
     };
     let dot = |boot| Dot {
@@ -260,14 +261,11 @@ fn raising_a_bound_shortens_nothing_that_stands_beside() {
     let soon = UnixNanos::from_secs(10);
     let for_ever = write(1, request(3, UnixNanos::FOREVER, KeptBy::Itself));
     let bounded = write(2, request(5, soon, KeptBy::TokenLifetime));
-    let raised_by = |kept_by| match kept_by {
-        KeptBy::TokenLifetime => Lifetime::AtMost(Duration::from_secs(5)),
-        _ => Lifetime::AtMost(Duration::ZERO),
+    let needed = |entry: &Entry| match entry.kept_by {
+        KeptBy::TokenLifetime => entry.until.plus(Duration::from_secs(5)),
+        _ => entry.until,
     };
-    let longer = for_ever
-        .join(&bounded)
-        .keep_longer(dot(3), raised_by)
-        .unwrap();
+    let longer = for_ever.join(&bounded).keep_longer(dot(3), needed).unwrap();
     let kept: Vec<_> = longer.in_force().collect();
     assert_eq!(kept.len(), 1);
     assert_eq!((kept[0].cut_off, kept[0].until), (5, UnixNanos::FOREVER));
