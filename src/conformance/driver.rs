@@ -11,6 +11,7 @@ use tonic::{Response, Status, transport::Channel};
 
 use crate::{
     clock::{Clock, ManualClock, SystemClock},
+    fleet::Fleet,
     journal::{Journal, Storage},
     ledger::{Ledger, Options, WriterThread},
     limits,
@@ -19,7 +20,7 @@ use crate::{
         self, revocation_service_client::RevocationServiceClient,
         revocation_service_server::RevocationServiceServer,
     },
-    server::Service,
+    server::{Access, Service},
 };
 
 use super::{Stop, settings::Settings, text::Frame};
@@ -188,7 +189,9 @@ impl Node {
         .await
         .map_err(|error| Stop::Failed(error.to_string()))?;
         let (ledger, writer) = opened.map_err(Stop::Failed)?;
-        let service = Service::new(ledger.clone(), None, CancellationToken::new());
+        let fleet = Arc::new(Fleet::alone(Arc::clone(&self.clock) as Arc<dyn Clock>));
+        let stop = CancellationToken::new();
+        let service = Service::new(ledger.clone(), fleet, None, Access::default(), stop);
         self.running = Some(Running {
             ledger,
             writer,

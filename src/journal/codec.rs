@@ -28,6 +28,15 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
     .encode_to_vec()
 }
 
+/// A record's state as bytes that are the same wherever it is held.
+pub fn canonical(record: &Record) -> Vec<u8> {
+    let nobodys = Record {
+        origin: None,
+        ..record.clone()
+    };
+    encode(&nobodys)
+}
+
 /// The record that these bytes are.
 pub(super) fn decode(bytes: &[u8]) -> Result<Record, JournalError> {
     let record = wire::Record::decode(bytes).map_err(|_| damaged("a record cannot be read"))?;

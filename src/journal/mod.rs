@@ -16,6 +16,7 @@ use std::ops::{Bound, ControlFlow};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
+pub use codec::canonical;
 pub use open::Storage;
 pub use write::{AnsweredRequest, Tables};
 

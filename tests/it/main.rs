@@ -13,5 +13,6 @@ mod conformance;
 mod grpc;
 mod harness;
 mod process;
+mod sync;
 mod tidy;
 mod verification;

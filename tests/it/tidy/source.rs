@@ -5,19 +5,22 @@ use std::collections::BTreeSet;
 use super::{File, assert_none, files_below, read};
 
 /// The modules, left to right: each names only those before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 19] = [
     "limits",
     "atomic_file",
     "proto",
     "model",
     "clock",
+    "wire",
     "token",
     "verification",
     "index",
     "journal",
     "decision",
     "ledger",
+    "fleet",
     "server",
+    "sync",
     "conformance",
     "config",
     "cli",
