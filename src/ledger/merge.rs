@@ -51,7 +51,7 @@ impl Writer {
             apply(&self.shared.index, change.key, &change.record, change.seq);
         }
         if let Some((name, place)) = order.place {
-            self.places.insert(name, place);
+            self.keep(name, place);
         }
         let seqs: HashMap<_, _> = written
             .iter()

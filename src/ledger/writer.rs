@@ -153,6 +153,7 @@ impl Writer {
             Err(error) => {
                 (self.head, self.dots) = (head, dots);
                 let failure = self.fail(&error);
+                self.go_on_in_memory();
                 for done in done {
                     done.refuse(&failure);
                 }
@@ -176,6 +177,25 @@ impl Writer {
             apply(&self.shared.index, change.key, &change.record, change.seq);
         }
         self.shared.feed.publish(changes);
+    }
+
+    /// To be written with the next commit. What is only in memory must not look durable later.
+    pub(super) fn keep(&mut self, name: String, place: Vec<u8>) {
+        if self.shared.failure.load().is_none() {
+            self.places.insert(name, place);
+        }
+    }
+
+    /// What others revoke is still enforced, from memory, as long as this process lives.
+    fn go_on_in_memory(&mut self) {
+        self.places.clear();
+        match self.shared.journal.go_on_in_memory() {
+            Ok(()) => tracing::warn!("what other nodes revoke is enforced from memory from now on"),
+            Err(error) => tracing::error!(
+                error = %error_chain(&error),
+                "what other nodes revoke from now on cannot be enforced: restart this node"
+            ),
+        }
     }
 
     fn fail(&self, error: &JournalError) -> WriteError {
@@ -215,7 +235,7 @@ impl Writer {
                 (Done::Merged(answer, merged), failed)
             }
             Command::Remember(name, place, answer) => {
-                self.places.insert(name, place);
+                self.keep(name, place);
                 (Done::Noted(answer), Ok(()))
             }
             Command::Sweep(answer) => {
