@@ -38,11 +38,15 @@ impl Node {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("rescind.toml");
         std::fs::write(&config, docs::settings(kind, iss)).unwrap();
-        Self {
+        let node = Self {
             sidecar: launch(directory.path()).start().await,
             iss: iss.to_owned(),
             directory,
-        }
+        };
+        // A Check waits for them too, but no longer than a busy machine may take.
+        let fetched = || node.issuer_status()["keys_age_s"].as_u64();
+        eventually(PATIENCE, "the issuer's keys", fetched).await;
+        node
     }
 
     /// Kills it, and starts it on the same directory.
