@@ -117,6 +117,8 @@ impl Realm {
         });
         let light = json!({"client.use.lightweight.access.token.enabled": "true"});
         let [audience, ..] = mappers();
+        let mut unheard = audience.clone();
+        unheard["config"]["lightweight.claim"] = json!("false");
         let realm = json!({
             "realm": name,
             "enabled": true,
@@ -124,6 +126,7 @@ impl Realm {
                 client_of("plain", &[], &json!({})),
                 client_of(CLIENT, std::slice::from_ref(&audience), &shop),
                 client_of("light", std::slice::from_ref(&audience), &light),
+                client_of("light-unheard", &[unheard], &light),
                 client_of("light-with-user", &mappers(), &light),
                 {
                     "clientId": "service",
@@ -187,6 +190,15 @@ async fn tokens_of_keycloak_need_an_audience_to_be_told_from_id_tokens() {
     assert_eq!(login.id.header["typ"], login.access.header["typ"]);
     node.assert_invalid(&login.access, "no `aud`");
     node.assert_invalid(&login.id, "`aud`");
+    // Where none is demanded an ID token opens what only access tokens should.
+    let settings = docs::settings("keycloak", &issuer.iss);
+    let settings = settings.replace("audiences = [\"api\"]\n", "");
+    let lax = Node::with_settings(&settings, &issuer.iss).await;
+    lax.assert_active(&login.access);
+    lax.assert_active(&login.id);
+    // A mapper that leaves lightweight tokens out gives them no audience.
+    let unheard = issuer.log_in("light-unheard").await;
+    node.assert_invalid(&unheard.access, "no `aud`");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -247,7 +259,8 @@ async fn lightweight_tokens_of_keycloak_are_not_met_by_a_user_but_by_all_session
     assert!(notes.contains(note), "{notes}");
     // The ID token still tells who it is.
     let sub = login.id.claim("sub");
-    node.revoke(&["--sub", sub, "--all"]).await;
+    let warnings = node.revoke(&["--sub", sub, "--all"]).await;
+    assert!(warnings.contains("that name no user"), "{warnings}");
     node.assert_active(&login.access);
 
     node.revoke_jwt(&login.access);
@@ -266,12 +279,13 @@ async fn lightweight_tokens_of_keycloak_are_not_met_by_a_user_but_by_all_session
     let after = issuer.log_in("light").await.access;
     node.assert_active(&after);
     for (what, kind) in [
-        (["--client-id", after.claim("azp")], "client"),
-        (["--kid", after.kid()], "key"),
+        (&["--client-id", after.claim("azp")][..], "client"),
+        (&["--kid", after.kid()], "key"),
+        (&["--issuer"], "issuer"),
     ] {
-        node.revoke(&[&what[..], &["--all"]].concat()).await;
+        node.revoke(&[what, &["--all"]].concat()).await;
         node.assert_revoked(&after, kind);
-        node.restore(&[&what[..], &["--rule", "all"]].concat());
+        node.restore(&[what, &["--rule", "all"]].concat());
         node.assert_active(&after);
     }
 }

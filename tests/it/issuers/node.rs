@@ -35,9 +35,13 @@ pub(super) struct Answer {
 impl Node {
     /// Starts one with the docs' settings for a kind of issuer.
     pub(super) async fn start(kind: &str, iss: &str) -> Self {
+        Self::with_settings(&docs::settings(kind, iss), iss).await
+    }
+
+    pub(super) async fn with_settings(settings: &str, iss: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("rescind.toml");
-        std::fs::write(&config, docs::settings(kind, iss)).unwrap();
+        std::fs::write(&config, settings).unwrap();
         let node = Self {
             sidecar: launch(directory.path()).start().await,
             iss: iss.to_owned(),
@@ -107,12 +111,14 @@ impl Node {
         self.run_on(&token.text, &["revoke", "--jwt", "-"]);
     }
 
-    /// Revokes something of the issuer; waits until it gives tokens that count as newer.
-    pub(super) async fn revoke(&self, what: &[&str]) {
+    /// Revokes something of the issuer; waits until it gives tokens that count as newer. Returns
+    /// what the receipt warns of.
+    pub(super) async fn revoke(&self, what: &[&str]) -> String {
         let revoke = ["revoke", "--iss", &self.iss];
         let receipts = self.json(&[&revoke, what].concat());
+        let warnings = receipts["receipts"][0]["warnings"].to_string();
         let Some(not_before) = receipts["receipts"][0]["not_before"].as_str() else {
-            return;
+            return warnings;
         };
         let not_before: jiff::Timestamp = not_before.parse().unwrap();
         let until_s = not_before.as_duration().as_secs_f64();
@@ -120,6 +126,7 @@ impl Node {
             (now_s() >= until_s).then_some(())
         })
         .await;
+        warnings
     }
 
     /// Takes a revocation back.

@@ -44,6 +44,7 @@ async fn a_token_of_oidc_provider_passes_until_it_is_revoked() {
         &login.access,
     );
     docs::assert_tells("oidc-provider: ID token", &login.id);
+    assert!(!login.refresh.contains('.'), "refresh tokens are opaque");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
