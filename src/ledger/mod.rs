@@ -140,7 +140,10 @@ impl Ledger {
         };
         let verdict = grounds.judge(claims);
         if !matches!(verdict, Verdict::Invalid(_)) {
-            shared.sightings.note(&claims.iss, claims.iat, wall);
+            let has_user = !claims.sub.is_empty();
+            shared
+                .sightings
+                .note(&claims.iss, claims.iat, has_user, wall);
         }
         verdict
     }

@@ -24,6 +24,8 @@ pub(super) struct Setting<'a> {
     pub(super) latest: UnixNanos,
     /// How far the issuer's clock may be ahead; `None`: no token of it was ever seen.
     pub(super) lead: Option<Duration>,
+    /// Whether tokens of the issuer were seen that name no user.
+    pub(super) has_tokens_without_user: bool,
 }
 
 impl Setting<'_> {
@@ -240,6 +242,13 @@ pub(super) fn advice(
         advice.push(
             "no token of this issuer was ever checked here: compare `iss` with that of a real \
              token (rescind token inspect)"
+                .to_owned(),
+        );
+    }
+    if named.target.kind() == TargetKind::User && at.has_tokens_without_user {
+        advice.push(
+            "tokens of this issuer that name no user were checked here: this does not deny them, \
+             so revoke the sessions of this user as well (docs/issuers.md)"
                 .to_owned(),
         );
     }

@@ -292,6 +292,7 @@ impl Writer {
                 now,
                 latest,
                 lead: shared.sightings.lead(iss, now, settings.leeway),
+                has_tokens_without_user: shared.sightings.has_tokens_without_user(iss),
             };
             let requests = plan::requests(named, &order.rules, order.expires_at, at);
             let is_configured = shared.semantics.issuers.contains_key(iss);

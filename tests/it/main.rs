@@ -12,6 +12,7 @@
 mod conformance;
 mod grpc;
 mod harness;
+mod issuers;
 mod process;
 mod sync;
 mod tidy;

@@ -14,6 +14,7 @@ fn pages() -> Vec<File> {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "tests/clients/README.md",
+        "tests/issuers/README.md",
     ] {
         pages.push(File {
             path: path.to_owned(),
