@@ -1,6 +1,6 @@
 //! Calls to an upstream.
 
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming, transport::Channel};
 use tonic_types::StatusExt as _;
 
 use crate::{
@@ -39,9 +39,7 @@ impl From<Status> for Ended {
         let reason = status.get_details_error_info().map(|info| info.reason);
         match reason.as_deref() {
             Some("SAME_NODE") => Self::Itself,
-            _ if status.code() == Code::Unavailable && status.message().is_empty() => {
-                Self::Failed("the connection was lost".to_owned())
-            }
+            _ if status.message().is_empty() => Self::Failed("the connection was lost".to_owned()),
             _ => Self::Failed(status.message().to_owned()),
         }
     }
