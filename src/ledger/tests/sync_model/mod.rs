@@ -200,3 +200,25 @@ fn a_mark_beyond_what_was_skipped_needs_a_cursor_from_after_it() {
     ];
     is_wrong_only_under(Protocol::SkipsHeldUnderOldMark, &told(steps.concat()));
 }
+
+/// Hub 2 revokes two targets, and the first of them once more, so that its first record is gone.
+/// Whoever watches it is on the way, past where that record stood and before where it now stands,
+/// when the disk goes back to what it was: there the first record stands again, behind them all.
+#[test]
+fn a_cursor_given_on_the_way_does_not_outlive_what_was_still_to_come() {
+    let a_little = |node| Op::Pull {
+        node,
+        upstream: 2,
+        count: 1,
+    };
+    let steps = [
+        &revoke(2, 1, Kept::UntilLifted)[..],
+        &revoke(2, 0, Kept::UntilLifted),
+        &[Op::BackUp { node: 2 }],
+        &revoke(2, 1, Kept::UntilLifted),
+        &[0, 1, 5].map(a_little),
+        &[Op::RollBack { node: 2 }],
+    ];
+    let wrong = World::judged(&told(steps.concat()), policy(Protocol::Designed));
+    assert_eq!(wrong, Vec::<String>::new());
+}

@@ -12,6 +12,8 @@
 
 use std::time::Duration;
 
+use crate::model::Rule;
+
 use super::{
     hear, hold,
     node::{GRACE, LEEWAY, Policy, Protocol},
@@ -125,7 +127,9 @@ fn judged(schedule: &Schedule, policy: Policy) -> Vec<String> {
     }
     let all_differ_by = Duration::from_secs(AHEAD_MAX_S);
     world.judge_end(world.now.plus(all_differ_by));
-    for seconds in [300, 600, 600, 3_600, 3_600, 7_200, 3 * DAY_S] {
+    // The last is beyond what a clock that was a day ahead had kept longest.
+    let steps_s = [[300; 3], [600; 3], [1_200; 3], [1_800; 3], [3 * DAY_S; 3]];
+    for seconds in steps_s.concat() {
         world.pass(seconds);
         let rows = world.talk(sweep);
         if rows > 0 && world.wrong.is_empty() {
@@ -266,6 +270,13 @@ fn a_bound_does_not_run_from_the_end_of_what_no_bound_keeps() {
         revoke(1, 3, Kept::ForS(1_808)),
     ];
     let schedule = with_greater(&[1], &[&steps.concat()]);
+    let mut world = World::played(&schedule, DESIGNED);
+    world.talk(|_, _| {});
+    let node = &world.nodes[1];
+    let rules = node.record(3).rules.clone();
+    for entry in rules.values().flat_map(Rule::in_force) {
+        assert_eq!(node.needs(entry), entry.until);
+    }
     assert_eq!(judged(&schedule, DESIGNED), Vec::<String>::new());
 }
 
