@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use crate::model::Rule;
+use crate::model::{Rule, RuleKind};
 
 use super::{
     hear, hold,
@@ -315,4 +315,57 @@ fn a_restore_leaves_in_force_what_was_written_again_meanwhile() {
     world.play(lift);
     world.talk(|_, _| {});
     assert!(!world.nodes.iter().any(|node| node.record(1).is_in_force()));
+}
+
+/// Hub 1 is ahead by all that clocks may differ, and forgets an entry while it still knows of the
+/// writes that it had seen of that boot: to hub 0 this looks as if the entry had been replaced, and
+/// it forgets it too, by its own clock too early. So the grace must cover the difference of the
+/// clocks and leeway together; twice the leeway is less when leeway is short.
+#[test]
+fn what_is_forgotten_ahead_of_time_elsewhere_has_run_out_here_too() {
+    let ahead = Op::SetClock {
+        node: 1,
+        ahead_s: 300,
+        is_trusted: true,
+    };
+    let lift = Op::Lift {
+        node: 0,
+        key: 1,
+        kind: 0,
+    };
+    let another_kind = Op::Revoke {
+        node: 1,
+        key: 1,
+        kind: 1,
+        cut_off: 9,
+        kept: Kept::UntilLifted,
+    };
+    let short_s = 60;
+    let pass = Op::Pass {
+        seconds: short_s + GRACE.as_secs() - AHEAD_MAX_S,
+    };
+    let steps = [
+        &[ahead][..],
+        &revoke(0, 1, Kept::ForLifetime),
+        &[lift],
+        &revoke(0, 1, Kept::ForS(short_s)),
+        &hear(1, 0),
+        &[
+            pass,
+            Op::Sweep { node: 1 },
+            another_kind,
+            Op::Commit { node: 1 },
+        ],
+    ];
+    let mut world = World::played(&with_greater(&[], &steps), DESIGNED);
+    let is_revoked = |world: &World, node: usize| {
+        let record = world.nodes[node].record(1);
+        record.rules[&RuleKind::VersionBelow].in_force().count() == 1
+    };
+    assert!(is_revoked(&world, 0) && !is_revoked(&world, 1));
+    for op in hear(0, 1) {
+        world.play(op);
+    }
+    assert!(!is_revoked(&world, 0));
+    assert_eq!(world.wrong, Vec::<String>::new());
 }
