@@ -150,6 +150,12 @@ impl Entry {
     pub fn is_in_force(&self) -> bool {
         self.cut_off != NEVER
     }
+
+    /// Whether it denies whatever `other` denies.
+    fn denies_all_of(&self, other: &Self) -> bool {
+        let spares_no_more = |floor: &Floor| floor.cut_off >= cut_off_for(other, &floor.of);
+        self.cut_off >= other.cut_off && self.floors.iter().all(spares_no_more)
+    }
 }
 
 /// Does a cut-off with these exceptions deny a token with this value of the rule's claim, that
@@ -306,10 +312,16 @@ impl Rule {
     }
 
     /// The state of a writer that must keep what is in force until `needed`. `None` when it is kept
-    /// that long already.
+    /// that long already, be it by an entry beside it: else two nodes of which one has forgotten
+    /// what the other still holds would write it again and again.
     #[must_use]
     pub fn keep_longer(&self, dot: Dot, needed: impl Fn(&Entry) -> UnixNanos) -> Option<Self> {
-        self.in_force().find(|entry| needed(entry) > entry.until)?;
+        self.in_force().find(|entry| {
+            let until = needed(entry);
+            !self
+                .in_force()
+                .any(|other| other.until >= until && other.denies_all_of(entry))
+        })?;
         self.restate(dot, |entry| needed(entry).max(entry.until))
     }
 
@@ -362,13 +374,15 @@ impl Rule {
     }
 }
 
-/// Bounds of two kinds may stand side by side: then the later start goes with the longer one.
+/// Bounds of two kinds may stand side by side: then the later start goes with the longer one. What
+/// is kept by no bound has no start: it would make the bound look greater than it is, and every
+/// node that hears of it keep it longer.
 fn latest_start(known: &[&Entry]) -> UnixNanos {
-    known
-        .iter()
-        .map(|entry| entry.kept_from)
-        .max()
-        .unwrap_or_default()
+    let is_bound = |entry: &&&Entry| entry.kept_by != KeptBy::Itself;
+    let start = |entry: &&Entry| entry.kept_from;
+    let bound = known.iter().filter(is_bound).map(start).max();
+    let any = known.iter().map(start).max();
+    bound.or(any).unwrap_or_default()
 }
 
 fn spare(of: Exception) -> Floor {
