@@ -195,6 +195,14 @@ impl Upstreams {
             .collect()
     }
 
+    /// Whether there should be hubs and none is followed now.
+    pub fn lack_hubs(&self) -> bool {
+        let list = self.list();
+        let is_hub = |(upstream, _): &&(Arc<Upstream>, UpstreamView)| upstream.kind == Kind::Hub;
+        let mut hubs = list.iter().filter(is_hub).peekable();
+        hubs.peek().is_some() && hubs.all(|(_, view)| view.phase != Phase::Following)
+    }
+
     /// Peers, by address, that are not known to follow this node.
     pub fn unknown_peers(&self, is_known: &dyn Fn(NodeId) -> bool) -> Vec<String> {
         let list = self.list().into_iter();

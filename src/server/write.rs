@@ -33,7 +33,10 @@ pub(super) async fn revoke(
         Err(bad) => Err(bad),
     };
     audit.revokes(&order);
-    let receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
+    let receipts = carry_out(service, audit, order, async |order| {
+        ledger.revoke(order).await
+    })
+    .await?;
     Ok(v1::RevokeResponse {
         receipts: receipts.into_iter().map(outward::receipt).collect(),
         propagation: spread(service, wait_for).await,
@@ -73,7 +76,10 @@ pub(super) async fn revoke_user(
         ..bad
     });
     audit.revokes(&order);
-    let mut receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
+    let mut receipts = carry_out(service, audit, order, async |order| {
+        ledger.revoke(order).await
+    })
+    .await?;
     Ok(v1::RevokeUserResponse {
         receipt: receipts.pop().map(outward::receipt),
         propagation: spread(service, wait_for).await,
@@ -93,7 +99,10 @@ pub(super) async fn restore(
     if let Ok(order) = &order {
         audit.name(order.targets.iter());
     }
-    let receipts = carry_out(audit, order, async |order| ledger.restore(order).await).await?;
+    let receipts = carry_out(service, audit, order, async |order| {
+        ledger.restore(order).await
+    })
+    .await?;
     Ok(v1::RestoreResponse {
         receipts: receipts.into_iter().map(outward::receipt).collect(),
         propagation: spread(service, wait_for).await,
@@ -170,14 +179,22 @@ fn parse_restore(
 }
 
 async fn carry_out<T>(
+    service: &Service,
     audit: Audit,
     order: Result<T, BadField>,
     write: impl AsyncFnOnce(T) -> Result<Vec<Receipt>, WriteError>,
 ) -> Result<Vec<Receipt>, Status> {
-    let done = match order {
+    let mut done = match order {
         Ok(order) => write(order).await.map_err(status::of_write),
         Err(bad) => Err(bad.into()),
     };
+    if let (Ok(receipts), true) = (&mut done, service.fleet().upstreams.lack_hubs()) {
+        for receipt in receipts {
+            receipt.warnings.push(
+                "no hub can be reached: only this node has it, until one takes it".to_owned(),
+            );
+        }
+    }
     audit.line(done.as_ref().err());
     done
 }

@@ -1,5 +1,7 @@
 //! Peers of a mesh.
 
+use rescind::fleet::JoinPolicy;
+
 use super::*;
 
 const ALL: [&str; 3] = ["a", "b", "c"];
@@ -112,4 +114,95 @@ async fn a_leaf_hands_up_what_it_takes_and_hears_of_everything_else() {
     for node in [&h, &k, &l] {
         node.until_revoked("bob").await;
     }
+}
+
+/// A receipt that looked like any other once hid that nobody else could know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaf_without_a_hub_enforces_what_it_takes_says_so_and_hands_it_up_later() {
+    let site = Site::new();
+    let leaf = site
+        .node("l", |config| {
+            config.follow.hubs = site.addresses(&["h"]);
+            config.join = JoinPolicy::Alone;
+            config.join_timeout = Duration::ZERO;
+        })
+        .await;
+    leaf.until_ready().await;
+    let receipt = leaf.revoke_user("ada").await.receipt.unwrap();
+    assert!(
+        receipt
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("no hub")),
+        "{receipt:?}"
+    );
+    assert_eq!(leaf.check("ada").await.unwrap(), Verdict::Revoked);
+    let patience = v1::WaitFor {
+        who: None,
+        timeout: Some(prost_types::Duration {
+            seconds: 0,
+            nanos: 100_000_000,
+        }),
+    };
+    let spread = leaf
+        .revoke_user_and_wait("bob", Some(patience))
+        .await
+        .propagation
+        .unwrap();
+    assert_eq!((spread.expected, spread.applied), (1, 0), "{spread:?}");
+    assert!(
+        spread.pending[0].contains("no hub has it yet"),
+        "{spread:?}"
+    );
+
+    let hub = site.node("h", |_| {}).await;
+    for sub in ["ada", "bob"] {
+        hub.until_revoked(sub).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_never_met_anybody_denies_what_it_knows_and_says_no_active() {
+    let site = Site::new();
+    let node = site.member("a", &["a", "b"]).await;
+    node.revoke_user("ada").await;
+    assert_eq!(node.check("ada").await.unwrap(), Verdict::Revoked);
+    let refused = node.check("bob").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    let status = node.status().await;
+    assert!(!status.ready && status.staleness.is_none());
+    assert!(
+        status.not_ready_because.contains("caught up with 0 of 1"),
+        "{}",
+        status.not_ready_because
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_knows_too_little_for_the_caller_says_no_active_and_denies_all_the_same() {
+    let site = Site::new();
+    let (a, b) = tokio::join!(site.member("a", &["a", "b"]), site.member("b", &["a", "b"]));
+    for node in [&a, &b] {
+        node.until_ready().await;
+    }
+    a.revoke_user("ada").await;
+    b.until_revoked("ada").await;
+    a.stop().await;
+    b.until("stale", async |b| {
+        let staleness = b.status().await.staleness;
+        staleness.is_some_and(|staleness| staleness.seconds >= 1)
+    })
+    .await;
+    let bound = Some(prost_types::Duration {
+        seconds: 1,
+        nanos: 0,
+    });
+    assert_eq!(b.check("bob").await.unwrap(), Verdict::Active);
+    let refused = b.check_within("bob", bound).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    assert!(refused.message().contains("max_staleness"), "{refused:?}");
+    assert_eq!(
+        b.check_within("ada", bound).await.unwrap(),
+        Verdict::Revoked
+    );
 }

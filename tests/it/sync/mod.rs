@@ -119,6 +119,14 @@ impl Member {
 
     /// What Check says of a token of a user, issued a minute ago.
     async fn check(&self, sub: &str) -> Result<Verdict, tonic::Status> {
+        self.check_within(sub, None).await
+    }
+
+    async fn check_within(
+        &self,
+        sub: &str,
+        max_staleness: Option<prost_types::Duration>,
+    ) -> Result<Verdict, tonic::Status> {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap()
@@ -133,7 +141,7 @@ impl Member {
         };
         let request = v1::CheckRequest {
             credential: Some(v1::check_request::Credential::Claims(claims)),
-            ..v1::CheckRequest::default()
+            max_staleness,
         };
         let answer = self.api.clone().check(request).await?;
         Ok(answer.into_inner().verdict())
