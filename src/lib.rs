@@ -22,12 +22,14 @@
 //! A module names only modules to its left.
 //!
 //! - values: [`limits`] (every bound, with its reason), `atomic_file`, [`proto`] (generated),
-//!   [`model`] (target, rule, record, merge, verdict), [`clock`]
+//!   [`model`] (target, rule, record, merge, verdict), [`clock`], `wire` (records as nodes send them to
+//!   each other)
 //! - mechanisms: [`token`] (what a token says, and who signed it), [`verification`] (with which keys
 //!   now), [`index`] (what Check looks up), [`journal`] (the
 //!   durable log that is the state), [`decision`] (one function of all of these)
 //! - the one writer: [`ledger`], with the sweeper and the feed
-//! - edges: [`server`] (gRPC), [`conformance`] (the semantics as stories that anyone can play),
+//! - [`fleet`]: what is known of the nodes that this one follows, and of those that follow it
+//! - edges: [`server`] (gRPC), [`sync`] (following other nodes), [`conformance`] (the semantics as stories that anyone can play),
 //!   [`config`] (flags, environment, file), [`cli`] (the commands)
 //! - [`app`]: composes a node, runs it, and drains it
 //!
@@ -50,7 +52,7 @@
 //! answer.
 //!
 //! Deliberately absent: `unsafe`, queues without a bound, a queue for each watcher, and – until
-//! their time comes – TLS, policies and other nodes.
+//! their time comes – TLS and policies.
 
 pub mod app;
 mod atomic_file;
@@ -59,6 +61,7 @@ pub mod clock;
 pub mod config;
 pub mod conformance;
 pub mod decision;
+pub mod fleet;
 pub mod index;
 pub mod journal;
 pub mod ledger;
@@ -66,5 +69,7 @@ pub mod limits;
 pub mod model;
 pub mod proto;
 pub mod server;
+pub mod sync;
 pub mod token;
 pub mod verification;
+mod wire;

@@ -36,6 +36,13 @@ pub const JSON_MEMBERS_MAX: usize = 256;
 /// A gRPC message that comes in: a full batch of the longest tokens fits.
 pub const MESSAGE_BYTES_MAX: usize = (BATCH_MAX + 16) * (TOKEN_BYTES_MAX + 64);
 
+/// Writers in the state of one target: each node's run that wrote of it leaves one behind until what
+/// it wrote has run out. Far beyond what people write of one user, and a bound on what a peer can
+/// send.
+pub const CONTEXT_MAX: usize = 16 * 1024;
+/// Exceptions in one entry: those of every request that it joined.
+pub const FLOORS_MAX: usize = 16 * 1024;
+
 /// Records of one page of `ListRevocations`.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 /// Records of a page when none is asked for.
@@ -164,6 +171,67 @@ pub const JWKS_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 pub const JWKS_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Redirects followed in one fetch, on the same host only.
 pub const JWKS_REDIRECTS_MAX: usize = 3;
+
+/// How long a node waits to join before `join` decides, when `join_timeout` is not configured.
+pub const JOIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// The longest `join_timeout`.
+pub const JOIN_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+/// How often a node that joins looks whether it is ready.
+pub const JOIN_POLL: Duration = Duration::from_millis(20);
+/// The greatest `max_staleness`: beyond that leave it out.
+pub const STALENESS_MAX: Duration = Duration::from_secs(86_400);
+/// Entries of `peer` and of `hub`, and addresses of one name: a mesh is for up to 16 nodes.
+pub const UPSTREAMS_MAX: usize = 64;
+/// How often a follower asks to be told of life, and sends a nonce.
+pub const PEER_HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long an upstream that is followed may be silent before it is connected to anew.
+pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long a connection to an upstream may take.
+pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a call to an upstream may take to be answered, and its first message to come: slow
+/// links have to work too.
+pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(45);
+/// Connecting anew: at first within this, at random, then within twice as long and so on.
+pub const PEER_BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Connecting anew: at last within this.
+pub const PEER_BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The shortest time between two acknowledgements of a follower.
+pub const ACK_INTERVAL_MIN: Duration = Duration::from_millis(2);
+/// The longest pause between two acknowledgements, however slow the upstream is.
+pub const ACK_INTERVAL_MAX: Duration = Duration::from_millis(100);
+/// Nonces of which a follower remembers when it sent them.
+pub const NONCES_MAX: usize = 64;
+/// How often names of upstreams are resolved.
+pub const DNS_INTERVAL: Duration = Duration::from_secs(5);
+/// How long successful answers must lack an address before it no longer counts.
+pub const DNS_LACKED: Duration = Duration::from_secs(300);
+/// How long an address that was this node itself is left alone.
+pub const ITSELF_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a follower that is gone is waited for by `all_followers`.
+pub const FOLLOWER_KEPT: Duration = Duration::from_secs(86_400);
+/// Followers that an answer names as pending.
+pub const PENDING_NAMED_MAX: usize = 100;
+/// How long after another run of the same node began to watch an older run must still be speaking
+/// before both are taken for clones: of a process that was just killed a word may be on its way.
+pub const CLONE_OVERLAP: Duration = Duration::from_secs(2);
+/// How long `wait_for` waits when its timeout is not given.
+pub const WAIT_FOR_DEFAULT: Duration = Duration::from_secs(5);
+/// The longest `wait_for`.
+pub const WAIT_FOR_MAX: Duration = Duration::from_secs(60);
+/// Messages of one `MergeRecords` call.
+pub const MERGE_MESSAGES_MAX: usize = 64;
+/// How long a leaf keeps what others wrote before handing it up: usually its hub has it already.
+pub const OUTBOX_PATIENCE: Duration = Duration::from_secs(1);
+/// Rows of which a leaf remembers that a hub has them.
+pub const OUTBOX_HELD_MAX: usize = 64 * 1024;
+/// How often digests are compared with an upstream.
+pub const DIGESTS_INTERVAL: Duration = Duration::from_secs(600);
+/// What was written more recently than this is left out of digests: it may be on its way.
+pub const DIGESTS_YOUNG: Duration = Duration::from_secs(60);
+/// What runs out sooner than this is left out of digests: some have forgotten it already.
+pub const DIGESTS_OLD: Duration = Duration::from_secs(3_600);
+/// The time between two looks at ranges that differ.
+pub const DIGESTS_AGAIN: Duration = Duration::from_secs(30);
 
 /// How long a drain may take before what is left is cut.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);

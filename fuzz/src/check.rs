@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use prost::Message as _;
 use rescind::{
     clock::ManualClock,
+    fleet::Fleet,
     journal::{Journal, Storage},
     ledger::{Ledger, Options},
     model::{IssuerSettings, Semantics, UnixNanos},
@@ -14,7 +15,7 @@ use rescind::{
         revocation_service_client::RevocationServiceClient,
         revocation_service_server::RevocationServiceServer, target::Kind,
     },
-    server::Service,
+    server::{Access, Service},
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -198,8 +199,9 @@ impl Node {
             revocable_claims: vec!["tenant".to_owned()],
             ..IssuerSettings::default()
         };
+        let clock = Arc::new(ManualClock::new(UnixNanos::from_secs(NOW_S)));
         let options = Options {
-            clock: Arc::new(ManualClock::new(UnixNanos::from_secs(NOW_S))),
+            clock: Arc::<ManualClock>::clone(&clock),
             semantics: Arc::new(Semantics {
                 defaults,
                 ..Semantics::default()
@@ -210,7 +212,9 @@ impl Node {
         };
         let journal = Journal::open(&Storage::Memory).expect("a journal in memory");
         let (ledger, _writer) = Ledger::open(journal, &options).expect("a ledger");
-        let service = Service::new(ledger, None, CancellationToken::new());
+        let fleet = Arc::new(Fleet::alone(clock));
+        let stop = CancellationToken::new();
+        let service = Service::new(ledger, fleet, None, Access::default(), stop);
         let node = Self {
             runtime,
             client: RevocationServiceClient::new(service),

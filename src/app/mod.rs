@@ -18,10 +18,12 @@ use tonic::service::Routes;
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Loaded, Storage},
+    fleet::{Fleet, Join},
     journal::{self, Journal, JournalError},
     ledger::{Ledger, Options, WriterThread},
-    proto,
-    server::{self, Service},
+    proto::{self, v1::revocation_service_server::RevocationServiceServer},
+    server::{self, Access, Service},
+    sync::{Sync, SystemNet},
     verification::Verification,
 };
 
@@ -61,6 +63,9 @@ pub struct App {
     listeners: Vec<Listener>,
     addresses: Vec<BoundAddress>,
     ledger: Ledger,
+    fleet: Arc<Fleet>,
+    sync: Sync,
+    access: Access,
     verification: Option<Arc<Verification>>,
     writer: WriterThread,
     sweep_interval: Duration,
@@ -79,9 +84,25 @@ impl App {
         let address_file = config.address_file.clone();
         let sweep_interval = config.sweep_interval;
         let verification = verification(&config, data_dir.as_deref(), &clock)?;
+        let join = Join::new(config.join, config.join_timeout);
+        let fleet = Arc::new(Fleet::new(Arc::clone(&clock), join, config.max_staleness));
+        let (follow, access) = (
+            config.follow.clone(),
+            Access {
+                peers: config.insecure,
+            },
+        );
         let (ledger, writer) = tokio::task::spawn_blocking(move || open(&config, &clock))
             .await
             .context("the journal's replay was cut short")??;
+        let saved = ledger.remembered(server::FOLLOWERS.to_owned()).await;
+        fleet.followers.recall(&saved?.unwrap_or_default());
+        let sync = Sync::new(
+            ledger.clone(),
+            Arc::clone(&fleet),
+            Arc::new(SystemNet),
+            follow,
+        );
         if let Some(path) = &address_file {
             listen::write_addresses(path, &addresses)?;
         }
@@ -89,6 +110,9 @@ impl App {
             listeners,
             addresses,
             ledger,
+            fleet,
+            sync,
+            access,
             verification,
             writer,
             sweep_interval,
@@ -116,8 +140,22 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (readiness, health) = server::health(stop.clone()).await;
         let verification = self.verification;
-        let routes = routes(&self.ledger, verification.clone(), &stop)?.add_service(health);
+        let service = Service::new(
+            self.ledger.clone(),
+            Arc::clone(&self.fleet),
+            verification.clone(),
+            self.access,
+            stop.clone(),
+        );
+        let routes = routes(service)?.add_service(health);
         let mut tasks = Tasks::new(stop.clone());
+        for follower in self.sync.tasks(&stop) {
+            tasks.spawn("follower", async move {
+                follower.await;
+                Ok(())
+            });
+        }
+        drop(self.sync);
         for listener in self.listeners {
             tasks.spawn("listener", listener.serve(routes.clone(), stop.clone()));
         }
@@ -140,9 +178,14 @@ impl App {
         for address in &self.addresses {
             tracing::info!(%address, "listening");
         }
-        readiness.set(true).await;
-        tracing::info!("ready");
-        stop.cancelled().await;
+        tokio::select! {
+            () = self.fleet.joined() => {
+                readiness.set(true).await;
+                tracing::info!("ready");
+                stop.cancelled().await;
+            }
+            () = stop.cancelled() => {}
+        }
         tracing::info!("draining");
         readiness.set(false).await;
         let ended = tasks.join().await;
@@ -203,11 +246,7 @@ fn verification(
     Ok(Some(Arc::new(verification)))
 }
 
-fn routes(
-    ledger: &Ledger,
-    verification: Option<Arc<Verification>>,
-    stop: &CancellationToken,
-) -> anyhow::Result<Routes> {
+fn routes(service: RevocationServiceServer<Service>) -> anyhow::Result<Routes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -215,11 +254,9 @@ fn routes(
             // So that tools can show what an error carries.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    Ok(
-        Routes::new(Service::new(ledger.clone(), verification, stop.clone()))
-            .add_service(reflection().build_v1().context("reflection v1")?)
-            .add_service(reflection().build_v1alpha().context("reflection v1alpha")?),
-    )
+    Ok(Routes::new(service)
+        .add_service(reflection().build_v1().context("reflection v1")?)
+        .add_service(reflection().build_v1alpha().context("reflection v1alpha")?))
 }
 
 /// Forgets what has run out, every now and then, in slices that let writes through.

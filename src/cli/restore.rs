@@ -40,6 +40,7 @@ pub(super) struct RestoreArgs {
 
 pub(super) async fn run(args: RestoreArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let request = v1::RestoreRequest {
+        wait_for: None,
         targets: vec![args.target.target(context.input, context.now)?],
         rules: args.rules.into_iter().map(i32::from).collect(),
         comment: args.write.comment,

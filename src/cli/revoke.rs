@@ -165,6 +165,7 @@ impl ReasonArgs {
 
 pub(super) async fn run(args: RevokeArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let request = v1::RevokeRequest {
+        wait_for: None,
         targets: vec![args.target.target(context.input, context.now)?],
         rules: args.rules.rules(context.now),
         expires_at: args
@@ -187,6 +188,7 @@ pub(super) async fn run_user(
     context: &mut Context<'_>,
 ) -> Result<u8, Failure> {
     let request = v1::RevokeUserRequest {
+        wait_for: None,
         iss: args.iss,
         sub: args.sub,
         rules: args.rules.rules(context.now),

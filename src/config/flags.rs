@@ -40,9 +40,44 @@ pub struct ServeFlags {
 
     /// Allow listening beyond this machine without TLS and without a policy
     ///
-    /// Anybody who can reach the port may then revoke and restore, and read who was revoked.
+    /// Anybody who can reach the port may then revoke and restore, read who was revoked, and do what
+    /// only other nodes need, such as handing records up to this hub.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure: Option<String>,
+
+    /// Follow this member of the same mesh: HOST:PORT, dns:NAME:PORT (every address that the name
+    /// has, this node left out) or unix:PATH; repeatable
+    ///
+    /// Every member follows every other: what one acknowledges, all enforce.
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer: Vec<String>,
+
+    /// Follow this hub, as a leaf that hands up what it takes; repeatable: two keep a leaf in touch
+    /// while one of them restarts
+    #[arg(long, value_name = "ADDRESS")]
+    pub hub: Vec<String>,
+
+    /// How many other nodes the names given by dns: have [default: as many as they list]
+    ///
+    /// A mesh that starts together from nothing is ready once so many have answered.
+    #[arg(long, value_name = "COUNT")]
+    pub expected_peers: Option<String>,
+
+    /// What to do when no node that is ready was met in join_timeout: wait, or answer alone, by what
+    /// this node knows itself [default: wait]
+    #[arg(long, value_name = "wait|alone")]
+    pub join: Option<String>,
+
+    /// How long to try to join before `join` decides [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub join_timeout: Option<String>,
+
+    /// How old this node's knowledge of the others may be for an ACTIVE, unless the caller says
+    /// [default: any age]
+    ///
+    /// Beyond it Check answers UNAVAILABLE in place of ACTIVE; what is revoked is denied all the same.
+    #[arg(long, value_name = "DURATION")]
+    pub max_staleness: Option<String>,
 
     /// The issuer of tokens that carry no `iss`
     #[arg(long, value_name = "ISS")]
@@ -122,6 +157,10 @@ impl ServeFlags {
             ("ephemeral", &self.ephemeral),
             ("address_file", &self.address_file),
             ("insecure", &self.insecure),
+            ("expected_peers", &self.expected_peers),
+            ("join", &self.join),
+            ("join_timeout", &self.join_timeout),
+            ("max_staleness", &self.max_staleness),
             ("default_issuer", &self.default_issuer),
             ("leeway", &self.leeway),
             ("max_token_lifetime", &self.max_token_lifetime),
@@ -142,6 +181,8 @@ impl ServeFlags {
         }
         for (key, values) in [
             ("listen", &self.listen),
+            ("peer", &self.peer),
+            ("hub", &self.hub),
             ("revocable_claims", &self.revocable_claims),
         ] {
             if !values.is_empty() {

@@ -22,7 +22,13 @@ use std::{
     time::Duration,
 };
 
-use crate::{limits, model::Semantics, verification::IssuerKeys};
+use crate::{
+    fleet::JoinPolicy,
+    limits,
+    model::Semantics,
+    sync::{self, Address},
+    verification::IssuerKeys,
+};
 
 pub use env::Environment;
 pub use error::ConfigError;
@@ -49,6 +55,14 @@ pub struct Config {
     pub address_file: Option<PathBuf>,
     /// Whether listening beyond this machine without TLS was asked for.
     pub insecure: bool,
+    /// Whom to follow.
+    pub follow: sync::Settings,
+    /// What to do when no node that is ready was met in time.
+    pub join: JoinPolicy,
+    /// How long to try.
+    pub join_timeout: Duration,
+    /// How old this node's knowledge of others may be for an ACTIVE; `None`: any age.
+    pub max_staleness: Option<Duration>,
     /// How often to look for what may be forgotten.
     pub sweep_interval: Duration,
     /// How long after a start nothing is forgotten.
@@ -89,6 +103,9 @@ pub enum LogFormat {
     Json,
 }
 
+const JOIN_POLICIES: [(&str, JoinPolicy); 2] =
+    [("wait", JoinPolicy::Wait), ("alone", JoinPolicy::Alone)];
+
 const LOG_FORMATS: [(&str, LogFormat); 3] = [
     ("auto", LogFormat::Auto),
     ("console", LogFormat::Console),
@@ -102,6 +119,10 @@ impl Default for Config {
             storage: Storage::default(),
             address_file: None,
             insecure: false,
+            follow: sync::Settings::default(),
+            join: JoinPolicy::default(),
+            join_timeout: limits::JOIN_TIMEOUT_DEFAULT,
+            max_staleness: None,
             sweep_interval: limits::SWEEP_INTERVAL_DEFAULT,
             sweep_settle: limits::SWEEP_SETTLE_DEFAULT,
             max_live: limits::LIVE_DEFAULT,
@@ -156,6 +177,7 @@ pub fn load(flags: &ServeFlags, environment: &Environment) -> Result<Loaded, Con
     config.semantics.verifies = !config.issuer_keys.is_empty();
     warn_of_issuers_without_keys(&config, &mut warnings);
     read_node_settings(&top, &mut config)?;
+    read_follow(&top, &mut config)?;
     Ok(Loaded {
         config,
         warnings,
@@ -222,6 +244,58 @@ fn read_node_settings(top: &Table<'_>, config: &mut Config) -> Result<(), Config
         filter.clone_into(&mut config.log_filter);
     }
     Ok(())
+}
+
+/// Whom to follow, and how.
+fn read_follow(top: &Table<'_>, config: &mut Config) -> Result<(), ConfigError> {
+    if let Some(setting) = top.get("peer") {
+        config.follow.peers = upstreams(&setting)?;
+    }
+    if let Some(setting) = top.get("hub") {
+        config.follow.hubs = upstreams(&setting)?;
+    }
+    if let Some(setting) = top.get("expected_peers") {
+        let count = setting.count(1, limits::UPSTREAMS_MAX as u64)?;
+        config.follow.expected_peers = usize::try_from(count).ok();
+    }
+    if let Some(setting) = top.get("join") {
+        config.join = setting.word(&JOIN_POLICIES)?;
+    }
+    if let Some(setting) = top.get("join_timeout") {
+        config.join_timeout = setting.duration(Duration::ZERO, limits::JOIN_TIMEOUT_MAX)?;
+    }
+    if let Some(setting) = top.get("max_staleness") {
+        let bound = setting.duration(limits::HEARTBEAT_MIN, limits::STALENESS_MAX)?;
+        config.max_staleness = Some(bound);
+    }
+    Ok(())
+}
+
+fn upstreams(setting: &value::Setting<'_>) -> Result<Vec<Address>, ConfigError> {
+    let mut addresses: Vec<Address> = Vec::new();
+    for element in setting.list()? {
+        let text = element.text("HOST:PORT, dns:NAME:PORT or unix:PATH")?;
+        let address: Address = text.parse().map_err(|_| {
+            element.wrong(
+                format!("{text:?} is no address of a node"),
+                "give HOST:PORT, dns:NAME:PORT or unix:PATH",
+            )
+        })?;
+        if addresses.contains(&address) {
+            return Err(element.wrong(format!("{address} stands there twice"), "take one out"));
+        }
+        addresses.push(address);
+    }
+    if addresses.len() > limits::UPSTREAMS_MAX {
+        return Err(setting.wrong(
+            format!("there are {} of them", addresses.len()),
+            format!(
+                "give at most {}; a larger fleet runs on hubs",
+                limits::UPSTREAMS_MAX
+            ),
+        ));
+    }
+    Ok(addresses)
 }
 
 fn listeners(setting: &value::Setting<'_>, insecure: bool) -> Result<Vec<Listen>, ConfigError> {

@@ -14,6 +14,12 @@ pub(super) const SETTINGS: &[&str] = &[
     "ephemeral",
     "address_file",
     "insecure",
+    "peer",
+    "hub",
+    "expected_peers",
+    "join",
+    "join_timeout",
+    "max_staleness",
     "sweep_interval",
     "sweep_settle",
     "max_live",
@@ -32,7 +38,7 @@ pub(super) const SETTINGS: &[&str] = &[
 ];
 
 /// Those that are lists: separated by commas where they come as one text.
-pub(super) const LISTS: &[&str] = &["listen", "revocable_claims"];
+pub(super) const LISTS: &[&str] = &["listen", "peer", "hub", "revocable_claims"];
 
 /// What an entry of `issuers` may say.
 pub(super) const ISSUER_SETTINGS: &[&str] = &[

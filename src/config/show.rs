@@ -6,12 +6,13 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     model::{IssuerSettings, Lifetime, MissingKid},
+    sync::Address,
     token::KeySource,
     verification::IssuerKeys,
 };
 
 use super::{
-    Config, LOG_FORMATS, Loaded, Storage, schema, semantics,
+    Config, JOIN_POLICIES, LOG_FORMATS, Loaded, Storage, schema, semantics,
     value::{Table, duration_text},
 };
 
@@ -134,6 +135,10 @@ impl Loaded {
             storage,
             address_file,
             insecure,
+            follow,
+            join,
+            join_timeout,
+            max_staleness,
             sweep_interval,
             sweep_settle,
             max_live,
@@ -148,6 +153,11 @@ impl Loaded {
             Storage::Ephemeral => None,
             Storage::Directory(path) => Some(path.display().to_string()),
         };
+        let addresses = |addresses: &[Address]| {
+            let addresses = addresses.iter().map(ToString::to_string);
+            json!(addresses.collect::<Vec<_>>())
+        };
+        let join = JOIN_POLICIES.iter().find(|(_, policy)| policy == join);
         let log_format = LOG_FORMATS.iter().find(|(_, format)| format == log_format);
         let values = [
             ("listen", json!(listen)),
@@ -158,6 +168,12 @@ impl Loaded {
                 json!(address_file.as_ref().map(|path| path.display().to_string())),
             ),
             ("insecure", json!(insecure)),
+            ("peer", addresses(&follow.peers)),
+            ("hub", addresses(&follow.hubs)),
+            ("expected_peers", json!(follow.expected_peers)),
+            ("join", json!(join.map(|(word, _)| word))),
+            ("join_timeout", duration(*join_timeout)),
+            ("max_staleness", max_staleness.map_or(Json::Null, duration)),
             ("sweep_interval", duration(*sweep_interval)),
             ("sweep_settle", duration(*sweep_settle)),
             ("max_live", json!(max_live)),

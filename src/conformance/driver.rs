@@ -11,6 +11,7 @@ use tonic::{Response, Status, transport::Channel};
 
 use crate::{
     clock::{Clock, ManualClock, SystemClock},
+    fleet::Fleet,
     journal::{Journal, Storage},
     ledger::{Ledger, Options, WriterThread},
     limits,
@@ -19,7 +20,7 @@ use crate::{
         self, revocation_service_client::RevocationServiceClient,
         revocation_service_server::RevocationServiceServer,
     },
-    server::Service,
+    server::{Access, Service},
     token::{Demands, KeySource, algorithm::Algorithm},
     verification::{IssuerKeys, Verification},
 };
@@ -256,9 +257,11 @@ impl Node {
         .await
         .map_err(|error| Stop::Failed(error.to_string()))?;
         let (ledger, writer) = opened.map_err(Stop::Failed)?;
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let verification = self.keys.verification(settings, frame, clock)?;
-        let service = Service::new(ledger.clone(), verification, CancellationToken::new());
+        let clock = || Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let verification = self.keys.verification(settings, frame, clock())?;
+        let fleet = Arc::new(Fleet::alone(clock()));
+        let stop = CancellationToken::new();
+        let service = Service::new(ledger.clone(), fleet, verification, Access::default(), stop);
         self.running = Some(Running {
             ledger,
             writer,

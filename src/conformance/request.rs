@@ -154,6 +154,7 @@ impl Maker<'_> {
             }
         }
         Ok(v1::RevokeRequest {
+            wait_for: None,
             targets,
             rules: asked
                 .rules
@@ -170,6 +171,7 @@ impl Maker<'_> {
 
     pub(super) fn revoke_user(&self, asked: &RevokeUser) -> Made<v1::RevokeUserRequest> {
         Ok(v1::RevokeUserRequest {
+            wait_for: None,
             iss: self.iss(asked.iss.as_deref())?,
             sub: self.frame.expand(&asked.sub)?,
             rules: asked
@@ -187,6 +189,7 @@ impl Maker<'_> {
 
     pub(super) fn restore(&self, asked: &Restore) -> Made<v1::RestoreRequest> {
         Ok(v1::RestoreRequest {
+            wait_for: None,
             targets: asked
                 .targets
                 .iter()

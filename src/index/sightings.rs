@@ -1,4 +1,5 @@
-//! Which issuers' tokens were seen here, and how far their clocks were ahead of ours.
+//! Which issuers' tokens were seen here, how far their clocks were ahead of ours, and whether some
+//! named no user.
 
 use std::{
     collections::HashMap,
@@ -23,6 +24,7 @@ struct Sighting {
     window: AtomicU64,
     lead: AtomicU64,
     lead_before: AtomicU64,
+    without_user: AtomicBool,
 }
 
 /// A sighting as the journal keeps it.
@@ -34,6 +36,9 @@ pub struct SavedSighting {
     pub lead_ns: u64,
     /// The greatest lead of the window before.
     pub lead_before_ns: u64,
+    /// Whether there were tokens that name no user.
+    #[serde(default)]
+    pub without_user: bool,
 }
 
 type ByIssuer = HashMap<Box<str>, Arc<Sighting>, foldhash::fast::RandomState>;
@@ -49,12 +54,14 @@ pub struct Sightings {
 
 impl Sightings {
     /// Notes a token that is otherwise in order.
-    pub fn note(&self, iss: &str, iat: Option<UnixNanos>, wall: UnixNanos) {
+    pub fn note(&self, iss: &str, iat: Option<UnixNanos>, has_user: bool, wall: UnixNanos) {
         let lead = iat.map_or(Duration::ZERO, |iat| iat.since(wall));
         let seen = self.seen.load();
         if let Some(sighting) = seen.get(iss) {
-            // Nearly every token was issued in the past: then there is nothing to write.
-            if !lead.is_zero() && sighting.note(lead, wall) {
+            // Nearly every token names a user and was issued in the past: then there is nothing to
+            // write.
+            let is_news = !has_user && sighting.note_without_user();
+            if !lead.is_zero() && sighting.note(lead, wall) || is_news {
                 self.is_changed.store(true, Ordering::Relaxed);
             }
             return;
@@ -69,6 +76,7 @@ impl Sightings {
                 window: window(wall),
                 lead_ns: nanos_of(lead),
                 lead_before_ns: 0,
+                without_user: !has_user,
             },
         );
     }
@@ -102,6 +110,13 @@ impl Sightings {
         Some(sighting.lead(wall).min(leeway))
     }
 
+    /// Whether tokens of this issuer were seen that no revocation of a user can meet.
+    pub fn has_tokens_without_user(&self, iss: &str) -> bool {
+        let seen = self.seen.load();
+        seen.get(iss)
+            .is_some_and(|sighting| sighting.without_user.load(Ordering::Relaxed))
+    }
+
     /// All of them, for the journal.
     pub fn save(&self) -> HashMap<String, SavedSighting> {
         self.seen
@@ -129,6 +144,13 @@ impl Sighting {
         self.lead.fetch_max(lead, Ordering::Relaxed) < lead
     }
 
+    /// Whether this is the first token without a user. Once there was one it is only read, since
+    /// then there are many.
+    fn note_without_user(&self) -> bool {
+        !self.without_user.load(Ordering::Relaxed)
+            && !self.without_user.swap(true, Ordering::Relaxed)
+    }
+
     fn lead(&self, wall: UnixNanos) -> Duration {
         let saved = self.save();
         let nanos = match window(wall).saturating_sub(saved.window) {
@@ -144,6 +166,7 @@ impl Sighting {
             window: self.window.load(Ordering::Relaxed),
             lead_ns: self.lead.load(Ordering::Relaxed),
             lead_before_ns: self.lead_before.load(Ordering::Relaxed),
+            without_user: self.without_user.load(Ordering::Relaxed),
         }
     }
 }
@@ -154,6 +177,7 @@ impl From<SavedSighting> for Sighting {
             window: AtomicU64::new(saved.window),
             lead: AtomicU64::new(saved.lead_ns),
             lead_before: AtomicU64::new(saved.lead_before_ns),
+            without_user: AtomicBool::new(saved.without_user),
         }
     }
 }
@@ -171,7 +195,7 @@ mod tests {
 
     fn see(sightings: &Sightings, wall: UnixNanos, lead_s: u64) {
         let iat = wall.plus(Duration::from_secs(lead_s));
-        sightings.note("i", Some(iat), wall);
+        sightings.note("i", Some(iat), true, wall);
     }
 
     #[test]
@@ -212,11 +236,40 @@ mod tests {
     }
 
     #[test]
+    fn one_token_without_a_user_is_remembered_for_its_issuer() {
+        let wall = UnixNanos::from_secs(1_700_000_000);
+        // First of all tokens, or after others.
+        for others in [0, 1] {
+            let sightings = Sightings::default();
+            for iss in ["i", "j"].repeat(others) {
+                sightings.note(iss, None, true, wall);
+            }
+            assert!(!sightings.has_tokens_without_user("i"));
+            sightings.take_changed();
+            sightings.note("i", None, false, wall);
+            assert!(sightings.take_changed());
+            sightings.note("i", None, false, wall);
+            sightings.note("i", None, true, wall);
+            assert!(!sightings.take_changed());
+            let again = Sightings::default();
+            for (iss, saved) in sightings.save() {
+                again.add(&iss, saved);
+            }
+            assert!(again.has_tokens_without_user("i"));
+            assert!(!again.has_tokens_without_user("j"));
+        }
+        // What was saved before this was noted.
+        let older = r#"{"window":1,"lead_ns":2,"lead_before_ns":3}"#;
+        let older: SavedSighting = serde_json::from_str(older).unwrap();
+        assert!(!older.without_user);
+    }
+
+    #[test]
     fn with_the_table_full_an_unknown_issuer_is_taken_to_lead_by_all_of_leeway() {
         let sightings = Sightings::default();
         let wall = UnixNanos::from_secs(1_700_000_000);
         for number in 0..=limits::ISSUERS_SEEN_MAX {
-            sightings.note(&number.to_string(), None, wall);
+            sightings.note(&number.to_string(), None, true, wall);
         }
         assert_eq!(sightings.save().len(), limits::ISSUERS_SEEN_MAX);
         assert_eq!(sightings.lead("unknown", wall, LEEWAY), Some(LEEWAY));

@@ -31,6 +31,7 @@ fn banned(target: &Target, seq: u64) -> RuleSet {
         cut_off: UnixNanos::FOREVER.nanos(),
         until: UnixNanos::FOREVER,
         kept_by: KeptBy::Itself,
+        kept_from: UnixNanos::ZERO,
         except: vec![],
     };
     let dot = Dot {

@@ -23,8 +23,18 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
             .iter()
             .map(|(kind, rule)| rule_out(*kind, rule))
             .collect(),
+        origin: record.origin.map_or(0, |boot| boot.0),
     }
     .encode_to_vec()
+}
+
+/// A record's state as bytes that are the same wherever it is held.
+pub fn canonical(record: &Record) -> Vec<u8> {
+    let nobodys = Record {
+        origin: None,
+        ..record.clone()
+    };
+    encode(&nobodys)
 }
 
 /// The record that these bytes are.
@@ -39,6 +49,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, JournalError> {
     Ok(Record {
         target: target_in(target)?,
         rules,
+        origin: (record.origin != 0).then_some(Boot(record.origin)),
     })
 }
 
@@ -147,6 +158,7 @@ fn entry_out(dot: Dot, entry: &Entry) -> wire::Entry {
         value: entry.cut_off,
         until: entry.until.nanos(),
         kept_by: entry.kept_by as u32,
+        kept_from: entry.kept_from.nanos(),
         floors: entry.floors.iter().map(floor).collect(),
         at: entry.note.at.nanos(),
         reason: entry.note.reason as u32,
@@ -173,6 +185,7 @@ fn entry_in(entry: wire::Entry) -> Result<(Dot, Entry), JournalError> {
         cut_off: entry.value,
         until: UnixNanos::from_nanos(entry.until),
         kept_by,
+        kept_from: UnixNanos::from_nanos(entry.kept_from),
         floors: entry.floors.into_iter().map(floor).collect(),
         note: Note {
             at: UnixNanos::from_nanos(entry.at),
@@ -208,6 +221,7 @@ mod tests {
             cut_off: 7,
             until: UnixNanos::FOREVER,
             kept_by: KeptBy::SessionLifetime,
+            kept_from: UnixNanos::from_secs(3),
             floors: vec![
                 Floor {
                     of: Exception::Sid("a".to_owned()),
@@ -244,6 +258,7 @@ mod tests {
                     what,
                 },
                 rules: RuleKind::ALL.map(|kind| (kind, rule.clone())).into(),
+                origin: Some(Boot(3)),
             };
             assert_eq!(decode(&encode(&record)).unwrap(), record);
         }

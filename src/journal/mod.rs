@@ -8,14 +8,21 @@
 //!
 //! **Invariant:** only the ledger writes here, and what [`Journal::write`] returned for is on disk.
 
+mod backing;
 mod codec;
 mod open;
 mod write;
 
-use std::ops::{Bound, ControlFlow};
+use std::{
+    ops::{Bound, ControlFlow},
+    sync::{Arc, OnceLock},
+};
 
+use arc_swap::ArcSwap;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
+use backing::Disk;
+pub use codec::canonical;
 pub use open::Storage;
 pub use write::{AnsweredRequest, Tables};
 
@@ -150,7 +157,10 @@ impl Live {
 /// The journal.
 #[derive(Debug)]
 pub struct Journal {
-    db: Database,
+    db: ArcSwap<Database>,
+    disk: Disk,
+    /// The database whose disk failed: kept, with its locks, until the process ends.
+    failed: OnceLock<Arc<Database>>,
     /// False for one in memory: it does not survive the process.
     pub durable: bool,
 }
@@ -161,7 +171,7 @@ impl Journal {
         &self,
         mut each: impl FnMut(TargetKey, Live) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let table = self.db.begin_read()?.open_table(LIVE)?;
+        let table = self.db.load().begin_read()?.open_table(LIVE)?;
         for row in table.iter()? {
             let (key, live) = row?;
             each(
@@ -174,7 +184,7 @@ impl Journal {
 
     /// The record at a seq, if it is still the newest of its target.
     pub fn record(&self, seq: u64) -> Result<Option<Record>, JournalError> {
-        let table = self.db.begin_read()?.open_table(RECORDS)?;
+        let table = self.db.load().begin_read()?.open_table(RECORDS)?;
         let row = table.get(seq)?;
         row.map(|row| codec::decode(row.value())).transpose()
     }
@@ -187,7 +197,7 @@ impl Journal {
         up_to: u64,
         mut each: impl FnMut(u64, Record) -> ControlFlow<()>,
     ) -> Result<u64, JournalError> {
-        let table = self.db.begin_read()?.open_table(RECORDS)?;
+        let table = self.db.load().begin_read()?.open_table(RECORDS)?;
         let newest = table.last()?.map_or(0, |(seq, _)| seq.value());
         for row in table.range((Bound::Excluded(after), Bound::Included(up_to)))? {
             let (seq, record) = row?;
@@ -200,13 +210,13 @@ impl Journal {
 
     /// One of the things of which there is one.
     pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, JournalError> {
-        let table = self.db.begin_read()?.open_table(META)?;
+        let table = self.db.load().begin_read()?.open_table(META)?;
         Ok(table.get(name)?.map(|value| value.value().to_vec()))
     }
 
     /// The boots that are remembered, oldest first.
     pub fn boots(&self) -> Result<Vec<BootSpan>, JournalError> {
-        let table = self.db.begin_read()?.open_table(BOOTS)?;
+        let table = self.db.load().begin_read()?.open_table(BOOTS)?;
         table
             .iter()?
             .map(|row| {

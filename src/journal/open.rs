@@ -1,12 +1,20 @@
 //! Opening a journal, and everything that can be wrong with one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use arc_swap::ArcSwap;
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend};
 
 use crate::limits;
 
-use super::{BOOTS, EXPIRY, FORMAT, Journal, JournalError, LIVE, META, RECORDS, REQUESTS};
+use super::{
+    BOOTS, EXPIRY, FORMAT, Journal, JournalError, LIVE, META, RECORDS, REQUESTS,
+    backing::{Disk, Overlay},
+};
 
 /// Where a journal is kept.
 #[derive(Debug)]
@@ -33,8 +41,26 @@ impl Journal {
 
     /// Opens a journal on a storage of the caller's, as tests do.
     pub fn open_with(backend: impl StorageBackend, durable: bool) -> Result<Self, JournalError> {
-        let db = builder().create_with_backend(backend);
-        Self::checked(db.map_err(|error| explain(error, "in memory"))?, durable)
+        let disk = Disk::new(backend).map_err(redb::Error::Io)?;
+        let db = builder().create_with_backend(disk.clone());
+        let db = db.map_err(|error| explain(error, "in memory"))?;
+        Self::checked(db, disk, durable)
+    }
+
+    /// The disk has failed: goes on from what it holds, in memory. Nothing is durable from now on.
+    pub fn go_on_in_memory(&self) -> Result<(), JournalError> {
+        if self.failed.get().is_some() {
+            let twice = "memory over the failed disk failed too".to_owned();
+            return Err(JournalError::Failed(twice));
+        }
+        let overlay = Overlay::over(self.disk.clone()).map_err(redb::Error::Io)?;
+        let mut builder = Builder::new();
+        builder.set_cache_size(limits::JOURNAL_CACHE_BYTES);
+        let db = builder.create_with_backend(overlay);
+        let db = db.map_err(|error| explain(error, "over the disk that failed"))?;
+        let failed = self.db.swap(Arc::new(db));
+        drop(self.failed.set(failed));
+        Ok(())
     }
 
     fn open_file(directory: &Path) -> Result<Self, JournalError> {
@@ -74,7 +100,21 @@ impl Journal {
     }
 
     fn at(path: &Path, directory: &Path) -> Result<Self, JournalError> {
-        let db = builder().create(path).map_err(|error| match error {
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path);
+        let backend = file
+            .map_err(|error| DatabaseError::Storage(redb::StorageError::Io(error)))
+            .and_then(redb::backends::FileBackend::new);
+        let opened = backend.and_then(|backend| {
+            let disk = Disk::new(backend).map_err(redb::StorageError::Io)?;
+            let db = builder().create_with_backend(disk.clone())?;
+            Ok((db, disk))
+        });
+        let (db, disk) = opened.map_err(|error| match error {
             DatabaseError::Storage(redb::StorageError::Io(source))
                 if damage_of(&source).is_none() =>
             {
@@ -85,12 +125,23 @@ impl Journal {
             }
             other => explain(other, &path.display().to_string()),
         })?;
-        Self::checked(db, true)
+        Self::checked(db, disk, true)
     }
 
-    fn checked(db: Database, durable: bool) -> Result<Self, JournalError> {
-        let journal = Self { db, durable };
-        let is_empty = journal.db.begin_read()?.list_tables()?.next().is_none();
+    fn checked(db: Database, disk: Disk, durable: bool) -> Result<Self, JournalError> {
+        let journal = Self {
+            db: ArcSwap::from_pointee(db),
+            disk,
+            failed: OnceLock::new(),
+            durable,
+        };
+        let is_empty = journal
+            .db
+            .load()
+            .begin_read()?
+            .list_tables()?
+            .next()
+            .is_none();
         if is_empty {
             journal.lay_out()?;
         }
@@ -108,7 +159,7 @@ impl Journal {
 
     /// Makes every table, so that readers need not ask whether they exist.
     fn lay_out(&self) -> Result<(), JournalError> {
-        let txn = self.db.begin_write()?;
+        let txn = self.db.load().begin_write()?;
         txn.open_table(RECORDS)?;
         txn.open_table(LIVE)?;
         txn.open_table(EXPIRY)?;

@@ -12,6 +12,7 @@ fn record(sub: &str, until_s: u64) -> Record {
         cut_off: 5,
         until: UnixNanos::from_secs(until_s),
         kept_by: KeptBy::Itself,
+        kept_from: UnixNanos::ZERO,
         except: vec![],
     };
     let dot = Dot {
@@ -22,6 +23,7 @@ fn record(sub: &str, until_s: u64) -> Record {
     Record {
         target,
         rules: BTreeMap::from([(RuleKind::IssuedBefore, rule)]),
+        origin: None,
     }
 }
 

@@ -34,7 +34,7 @@ impl Journal {
         &self,
         work: impl FnOnce(&mut Tables<'_>) -> Result<ControlFlow<T, T>, JournalError>,
     ) -> Result<T, JournalError> {
-        let txn = self.db.begin_write()?;
+        let txn = self.db.load().begin_write()?;
         let done = {
             let mut tables = Tables {
                 records: txn.open_table(RECORDS)?,

@@ -168,6 +168,7 @@ mod tests {
             cut_off: 5,
             until: UnixNanos::FOREVER,
             kept_by: KeptBy::Itself,
+            kept_from: UnixNanos::ZERO,
             except: Vec::new(),
         };
         let dot = Dot {
@@ -178,6 +179,7 @@ mod tests {
         Arc::new(Record {
             target: target(sub),
             rules: BTreeMap::from([(RuleKind::IssuedBefore, rule)]),
+            origin: None,
         })
     }
 

@@ -4,7 +4,10 @@
 //! changed nothing.
 
 mod cursor;
+mod digests;
+mod dots;
 mod feed;
+mod merge;
 mod order;
 mod plan;
 mod shared;
@@ -16,16 +19,19 @@ mod work;
 mod writer;
 
 use std::{
+    future::Future,
     ops::ControlFlow,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use cursor::{Cursor, Resume};
+pub use digests::{Digested, Digests};
 pub use feed::Chunk;
 pub use order::{
-    AskedRules, Named, Receipt, RequestId, Restore, Revoke, Terms, TokenEnd, WriteError,
+    AskedRules, Merge, Merged, Named, Receipt, RequestId, Restore, Revoke, Terms, TokenEnd,
+    WriteError,
 };
 pub use start::{Options, StartError};
 pub use sweep::Swept;
@@ -35,7 +41,7 @@ use crate::{
     decision::Grounds,
     journal::{Journal, JournalError},
     limits,
-    model::{Boot, Claims, KeyKind, Record, Semantics, TargetKind, UnixNanos, Verdict},
+    model::{Boot, Bounds, Claims, KeyKind, Record, Semantics, TargetKind, UnixNanos, Verdict},
 };
 use shared::Shared;
 use writer::{Command, Writer};
@@ -44,7 +50,16 @@ use writer::{Command, Writer};
 #[derive(Clone, Debug)]
 pub struct Ledger {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    writing: Writing,
+}
+
+/// Who writes.
+#[derive(Clone, Debug)]
+enum Writing {
+    /// A thread of its own, which gathers what waits.
+    Thread(mpsc::Sender<Command>),
+    /// Whoever asks, one at a time.
+    Inline(Arc<Mutex<Writer>>),
 }
 
 /// Where the writer runs; joined when every handle is gone.
@@ -81,7 +96,7 @@ pub struct Condition {
 impl Ledger {
     /// Replays a journal and starts the writer.
     pub fn open(journal: Journal, options: &Options) -> Result<(Self, WriterThread), StartError> {
-        let opened = start::open(journal, options)?;
+        let opened = start::open(journal, options, &mut start::random)?;
         let (commands, waiting) = mpsc::channel(limits::WRITE_QUEUE_MAX);
         let shared = opened.shared;
         let writer = Writer::new(Arc::clone(&shared), opened.sweeper, opened.counter);
@@ -92,23 +107,43 @@ impl Ledger {
                 let path = "the writer's thread".to_owned();
                 StartError::Journal(JournalError::Directory { path, source })
             })?;
-        Ok((Self { shared, commands }, WriterThread(thread)))
+        let writing = Writing::Thread(commands);
+        Ok((Self { shared, writing }, WriterThread(thread)))
+    }
+
+    /// Replays a journal, for a simulation that must go the same way every time: no thread, and the
+    /// caller's random numbers.
+    pub fn open_inline(
+        journal: Journal,
+        options: &Options,
+        mut random: impl FnMut() -> u64,
+    ) -> Result<Self, StartError> {
+        let opened = start::open(journal, options, &mut || Ok(random()))?;
+        let writer = Writer::new(Arc::clone(&opened.shared), opened.sweeper, opened.counter);
+        Ok(Self {
+            shared: opened.shared,
+            writing: Writing::Inline(Arc::new(Mutex::new(writer))),
+        })
     }
 
     /// Judges a token by its claims, whose issuer is filled in.
     pub fn judge(&self, claims: &Claims<'_>) -> Verdict {
         let shared = &*self.shared;
         let wall = shared.clock.wall();
+        let bounds = shared.bounds.load();
         let grounds = Grounds {
             semantics: &shared.semantics,
-            bounds: &shared.bounds,
+            bounds: &bounds,
             index: &shared.index,
             rewind: &shared.rewind,
             wall,
         };
         let verdict = grounds.judge(claims);
         if !matches!(verdict, Verdict::Invalid(_)) {
-            shared.sightings.note(&claims.iss, claims.iat, wall);
+            let has_user = !claims.sub.is_empty();
+            shared
+                .sightings
+                .note(&claims.iss, claims.iat, has_user, wall);
         }
         verdict
     }
@@ -135,6 +170,45 @@ impl Ledger {
         self.ask(|answer| Command::Restore(order, answer)).await
     }
 
+    /// Takes in what another node sent.
+    pub async fn merge(&self, order: Merge) -> Result<Merged, WriteError> {
+        self.ask(|answer| Command::Merge(order, answer)).await
+    }
+
+    /// Keeps something under a name, with the next commit.
+    pub async fn remember(&self, name: String, place: Vec<u8>) -> Result<(), WriteError> {
+        self.ask(|answer| Command::Remember(name, place, answer))
+            .await
+    }
+
+    /// What was kept under a name, as far as it is on disk.
+    pub async fn remembered(&self, name: String) -> Result<Option<Vec<u8>>, JournalError> {
+        self.read(move |shared| shared.journal.meta(&name)).await
+    }
+
+    /// This node has caught up for the first time from one that keeps by these bounds.
+    pub async fn caught_up_from(&self, theirs: Bounds) -> Result<(), WriteError> {
+        self.ask(|answer| Command::CaughtUpFrom(theirs, answer))
+            .await
+    }
+
+    /// The bounds by which revocations are kept here.
+    pub fn bounds(&self) -> Arc<Bounds> {
+        self.shared.bounds.load_full()
+    }
+
+    /// Digests of what is live, by range of keys.
+    pub async fn digests(&self, of: Digested) -> Result<Digests, JournalError> {
+        self.read(move |shared| digests::of(&shared.journal, of))
+            .await
+    }
+
+    /// Another node says what time it is: one that agrees with our clock vouches for it.
+    pub async fn hear_of_time(&self, theirs: UnixNanos) -> Result<(), WriteError> {
+        self.ask(|answer| Command::ClockOfPeer(theirs, answer))
+            .await
+    }
+
     /// Forgets a slice of what has run out, if the clock is trusted.
     pub async fn sweep(&self) -> Result<Swept, WriteError> {
         self.ask(Command::Sweep).await
@@ -150,10 +224,16 @@ impl Ledger {
         command: impl FnOnce(oneshot::Sender<Result<T, WriteError>>) -> Command,
     ) -> Result<T, WriteError> {
         let (answer, answered) = oneshot::channel();
-        self.commands
-            .send(command(answer))
-            .await
-            .map_err(|_| WriteError::Stopping)?;
+        match &self.writing {
+            Writing::Thread(commands) => {
+                let sent = commands.send(command(answer)).await;
+                sent.map_err(|_| WriteError::Stopping)?;
+            }
+            Writing::Inline(writer) => {
+                let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                writer.write(vec![command(answer)]);
+            }
+        }
         answered.await.map_err(|_| WriteError::Stopping)?
     }
 
@@ -206,6 +286,9 @@ impl Ledger {
         read: impl FnOnce(&Shared) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let shared = Arc::clone(&self.shared);
+        if let Writing::Inline(_) = self.writing {
+            return read(&shared);
+        }
         tokio::task::spawn_blocking(move || read(&shared))
             .await
             .unwrap_or_else(|_| Err(JournalError::Failed("reading was cut short".to_owned())))
@@ -214,6 +297,21 @@ impl Ledger {
     /// The seq of the newest committed record, and its changes.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.shared.feed.subscribe()
+    }
+
+    /// The seq of the newest record that this run wrote itself.
+    pub fn own_head(&self) -> u64 {
+        self.shared.own_head.load(Ordering::Acquire)
+    }
+
+    /// Ends when what others have must be read again: the clock was set back, and what was
+    /// forgotten by it may still be needed.
+    pub fn rereads(&self) -> impl Future<Output = ()> + use<> {
+        let mut rewound = self.shared.rewound.subscribe();
+        async move {
+            // The ledger outlives its readers.
+            drop(rewound.changed().await);
+        }
     }
 
     /// A cursor of this node, for a reader that has come to `seq` and for whom `newest` was the

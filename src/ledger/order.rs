@@ -1,6 +1,6 @@
 //! What callers ask of the ledger, and what they are told.
 
-use crate::model::{Exception, Reason, Rule, RuleKind, Target, UnixNanos};
+use crate::model::{Exception, Reason, Record, Rule, RuleKind, Target, UnixNanos};
 
 /// Until when a token could be used, as far as its revoker knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,30 @@ pub struct Restore {
     pub kinds: Vec<RuleKind>,
     /// Who, and how.
     pub terms: Terms,
+}
+
+/// Take in what another node sent.
+#[derive(Clone, Debug, Default)]
+pub struct Merge {
+    /// What it sent.
+    pub records: Vec<Record>,
+    /// To be kept with it, under a name of the caller's: where to go on.
+    pub place: Option<(String, Vec<u8>)>,
+    /// Refuse it when it cannot be made durable; else it is then enforced from memory.
+    pub must_be_durable: bool,
+}
+
+/// What became of records from another node.
+#[derive(Clone, Debug, Default)]
+pub struct Merged {
+    /// How many changed something.
+    pub changed: u64,
+    /// For each record, the seq here at which exactly that is held, if it is.
+    pub held: Vec<Option<u64>>,
+    /// Everything taken in stands at or before this seq.
+    pub head: u64,
+    /// Whether it is on disk.
+    pub durable: bool,
 }
 
 /// What now holds of one target.

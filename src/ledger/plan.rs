@@ -24,6 +24,8 @@ pub(super) struct Setting<'a> {
     pub(super) latest: UnixNanos,
     /// How far the issuer's clock may be ahead; `None`: no token of it was ever seen.
     pub(super) lead: Option<Duration>,
+    /// Whether tokens of the issuer were seen that name no user.
+    pub(super) has_tokens_without_user: bool,
 }
 
 impl Setting<'_> {
@@ -70,49 +72,77 @@ pub(super) fn requests(
     requests
 }
 
-/// A caller's `expires_at` may lengthen, never shorten.
-fn kept(
-    needed: UnixNanos,
-    expires_at: Option<UnixNanos>,
-    kept_by: KeptBy,
-    at: Setting<'_>,
-) -> (UnixNanos, KeptBy) {
-    let until = needed.max(expires_at.unwrap_or_default());
-    (until.plus(at.settings.forget_grace), kept_by)
+/// Until when something is kept, and why.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    until: UnixNanos,
+    by: KeptBy,
+    from: UnixNanos,
+}
+
+impl Kept {
+    const FOR_EVER: Self = Self {
+        until: UnixNanos::FOREVER,
+        by: KeptBy::Itself,
+        from: UnixNanos::FOREVER,
+    };
+
+    /// A caller's `expires_at` may lengthen, never shorten.
+    fn until(
+        end: UnixNanos,
+        (by, from): (KeptBy, UnixNanos),
+        expires_at: Option<UnixNanos>,
+        at: Setting<'_>,
+    ) -> Self {
+        let end = end.max(expires_at.unwrap_or_default());
+        let until = end.plus(at.settings.forget_grace);
+        let from = if by == KeptBy::Itself { end } else { from };
+        Self { until, by, from }
+    }
+
+    /// For as long as a lifetime goes on that began at `from`.
+    fn for_lifetime(
+        lifetime: Lifetime,
+        by: (KeptBy, UnixNanos),
+        expires_at: Option<UnixNanos>,
+        at: Setting<'_>,
+    ) -> Self {
+        Self::until(lifetime.end(by.1), by, expires_at, at)
+    }
+
+    fn request(self, cut_off: CutOff) -> Request {
+        Request {
+            cut_off,
+            until: self.until,
+            kept_by: self.by,
+            kept_from: self.from,
+            except: Vec::new(),
+        }
+    }
 }
 
 fn token_request(end: TokenEnd, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
-    let (until, kept_by) = match end {
-        TokenEnd::At(exp) => kept(exp, expires_at, KeptBy::Itself, at),
-        TokenEnd::Never => (UnixNanos::FOREVER, KeptBy::Itself),
+    let kept = match end {
+        TokenEnd::At(exp) => Kept::until(exp, (KeptBy::Itself, exp), expires_at, at),
+        TokenEnd::Never => Kept::FOR_EVER,
         TokenEnd::Unknown => {
-            let needed = at.settings.max_token_lifetime.end(at.latest);
-            kept(needed, expires_at, KeptBy::TokenLifetime, at)
+            let by = (KeptBy::TokenLifetime, at.latest);
+            Kept::for_lifetime(at.settings.max_token_lifetime, by, expires_at, at)
         }
     };
-    Request {
-        cut_off: UnixNanos::FOREVER.nanos(),
-        until,
-        kept_by,
-        except: Vec::new(),
-    }
+    kept.request(UnixNanos::FOREVER.nanos())
 }
 
 fn all_request(is_session: bool, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
-    let (until, kept_by) = match expires_at {
-        Some(end) => kept(end, None, KeptBy::Itself, at),
+    let kept = match expires_at {
+        Some(end) => Kept::until(end, (KeptBy::Itself, end), None, at),
         None if is_session => {
-            let needed = at.settings.session_tokens().end(at.latest);
-            kept(needed, None, KeptBy::SessionLifetime, at)
+            let by = (KeptBy::SessionLifetime, at.latest);
+            Kept::for_lifetime(at.settings.session_tokens(), by, None, at)
         }
-        None => (UnixNanos::FOREVER, KeptBy::Itself),
+        None => Kept::FOR_EVER,
     };
-    Request {
-        cut_off: expires_at.unwrap_or(UnixNanos::FOREVER).nanos(),
-        until,
-        kept_by,
-        except: Vec::new(),
-    }
+    kept.request(expires_at.unwrap_or(UnixNanos::FOREVER).nanos())
 }
 
 fn cut_off_request(
@@ -130,13 +160,7 @@ fn cut_off_request(
         RuleKind::VersionBelow | RuleKind::All => at.latest,
         _ => at.latest.max(UnixNanos::from_nanos(cut_off)),
     };
-    let (until, kept_by) = kept(lifetime.end(last_issued), expires_at, kept_by, at);
-    Request {
-        cut_off,
-        until,
-        kept_by,
-        except: Vec::new(),
-    }
+    Kept::for_lifetime(lifetime, (kept_by, last_issued), expires_at, at).request(cut_off)
 }
 
 /// Writes requests into a record; says what a person should know.
@@ -218,6 +242,13 @@ pub(super) fn advice(
         advice.push(
             "no token of this issuer was ever checked here: compare `iss` with that of a real \
              token (rescind token inspect)"
+                .to_owned(),
+        );
+    }
+    if named.target.kind() == TargetKind::User && at.has_tokens_without_user {
+        advice.push(
+            "tokens of this issuer that name no user were checked here: this does not deny them, \
+             so revoke the sessions of this user as well (docs/issuers.md)"
                 .to_owned(),
         );
     }

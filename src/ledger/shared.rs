@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
 
 use crate::{
     clock::{Clock, Rewind},
@@ -23,7 +24,7 @@ use super::{feed::Feed, trust::Trust};
 pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) semantics: Arc<Semantics>,
-    pub(super) bounds: Bounds,
+    pub(super) bounds: ArcSwap<Bounds>,
     pub(super) journal: Journal,
     pub(super) index: Index,
     pub(super) sightings: Sightings,
@@ -38,6 +39,10 @@ pub(super) struct Shared {
     pub(super) reserved: AtomicU64,
     /// Records held, lifted ones included.
     pub(super) held: AtomicU64,
+    /// The seq of the newest record that this run wrote itself.
+    pub(super) own_head: AtomicU64,
+    /// Changes whenever the wall clock is found to be below the greatest time that a sweep used.
+    pub(super) rewound: watch::Sender<()>,
     /// Why no writes are taken.
     pub(super) failure: ArcSwapOption<String>,
     pub(super) trust: ArcSwap<Trust>,

@@ -15,7 +15,7 @@ use crate::{
     index::{Index, SavedSighting, Sightings, TokenSlot},
     journal::{BootSpan, Journal, JournalError},
     limits,
-    model::{Boot, Bounds, ClaimNames, Dot, Record, Semantics, TargetKey, UnixNanos},
+    model::{Boot, Bounds, ClaimNames, Dot, Entry, Record, Semantics, TargetKey, UnixNanos},
 };
 
 use super::{
@@ -126,7 +126,11 @@ pub(super) struct Opened {
 }
 
 /// Replays a journal.
-pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartError> {
+pub(super) fn open(
+    journal: Journal,
+    options: &Options,
+    random: &mut dyn FnMut() -> Result<u64, StartError>,
+) -> Result<Opened, StartError> {
     let (wall, steady) = (options.clock.wall(), options.clock.steady());
     check_meaning(&journal, options)?;
     let boot = Boot(random()?);
@@ -141,7 +145,7 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
     let last_time = time(sweep::LAST_TIME)?;
     let swept = time(sweep::SWEPT)?.unwrap_or_default();
     let rewound = time(sweep::REWOUND)?.unwrap_or_default();
-    let before = meta_json::<Bounds>(&journal, "bounds")?;
+    let before = meta_json::<Bounds>(&journal, sweep::BOUNDS)?;
     let bounds = before.as_ref().map_or_else(
         || Bounds::new(&options.semantics),
         // By a clock that was set back, too little would be taken to be forgotten.
@@ -160,7 +164,7 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
     let held = journal.write(|tables| {
         tables.set_meta("node", &node.to_be_bytes())?;
         tables.set_meta("head", &head.to_be_bytes())?;
-        tables.set_meta("bounds", &json(&bounds))?;
+        tables.set_meta(sweep::BOUNDS, &json(&bounds))?;
         tables.set_meta("meaning", &json(&Meaning::of(&options.semantics)))?;
         tables.add_boot(span)?;
         Ok(ControlFlow::Continue(tables.count()?))
@@ -175,7 +179,7 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
     let shared = Shared {
         clock: Arc::clone(&options.clock),
         semantics: Arc::clone(&options.semantics),
-        bounds,
+        bounds: ArcSwap::from_pointee(bounds),
         journal,
         index,
         sightings,
@@ -187,6 +191,8 @@ pub(super) fn open(journal: Journal, options: &Options) -> Result<Opened, StartE
         live_max: options.live_max,
         reserved: AtomicU64::new(head),
         held: AtomicU64::new(held),
+        own_head: AtomicU64::new(0),
+        rewound: tokio::sync::watch::Sender::new(()),
         failure: ArcSwapOption::empty(),
         trust: ArcSwap::from_pointee(opinion),
         swept: AtomicU64::new(swept.nanos()),
@@ -270,7 +276,10 @@ fn keep_longer(
 
 fn kept_longer(record: &Record, raise: Raise<'_>, boot: Boot, counter: &mut u64) -> Option<Record> {
     let iss = &record.target.iss;
-    let raised_by = |kept_by| raise.to.raised_by(raise.from, iss, kept_by);
+    let needed = |entry: &Entry| {
+        let raised_by = raise.to.raised_by(raise.from, iss, entry.kept_by);
+        raised_by.end(entry.until)
+    };
     let mut longer = record.clone();
     let mut is_changed = false;
     for rule in longer.rules.values_mut() {
@@ -278,10 +287,11 @@ fn kept_longer(record: &Record, raise: Raise<'_>, boot: Boot, counter: &mut u64)
             boot,
             counter: *counter + 1,
         };
-        if let Some(kept) = rule.keep_longer(dot, raised_by) {
+        if let Some(kept) = rule.keep_longer(dot, needed) {
             *rule = kept;
             *counter += 1;
             is_changed = true;
+            longer.origin = Some(boot);
         }
     }
     is_changed.then_some(longer)
@@ -352,6 +362,6 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-fn random() -> Result<u64, StartError> {
+pub(super) fn random() -> Result<u64, StartError> {
     getrandom::u64().map_err(|error| StartError::Random(error.to_string()))
 }

@@ -22,6 +22,7 @@ pub(super) const SWEPT: &str = "swept";
 pub(super) const REWOUND: &str = "rewound";
 pub(super) const LAST_TIME: &str = "last_time";
 pub(super) const SIGHTINGS: &str = "sightings";
+pub(super) const BOUNDS: &str = "bounds";
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +80,18 @@ impl Sweeper {
         self.opine(shared);
     }
 
+    /// A clock that jumped is believed again when another node's says the same.
+    pub(super) fn hear_of(&mut self, theirs: UnixNanos, shared: &Shared) {
+        let (wall, steady) = (shared.clock.wall(), shared.clock.steady());
+        let apart = wall.since(theirs).max(theirs.since(wall));
+        if self.opine(shared).is_believed() || apart > limits::CLOCK_JUMP_MAX {
+            return;
+        }
+        self.trust.accept(wall, steady);
+        tracing::warn!(time = %wall, "the new time is that of another node too: accepted");
+        self.opine(shared);
+    }
+
     /// Forgets a slice of what has run out, if the clock is trusted.
     pub(super) fn sweep(
         &mut self,
@@ -88,7 +101,7 @@ impl Sweeper {
     ) -> Result<Swept, JournalError> {
         let wall = shared.clock.wall();
         let trust = self.opine(shared);
-        self.notice_rewind(wall);
+        self.notice_rewind(wall, shared);
         let is_due = wall.since(self.last_time) >= limits::CLOCK_JOURNAL_INTERVAL;
         if is_due && trust.is_believed() {
             self.touch();
@@ -141,6 +154,8 @@ impl Sweeper {
         if self.is_dirty {
             let sightings = serde_json::to_vec(&shared.sightings.save()).unwrap_or_default();
             tables.set_meta(SIGHTINGS, &sightings)?;
+            let bounds = serde_json::to_vec(&**shared.bounds.load()).unwrap_or_default();
+            tables.set_meta(BOUNDS, &bounds)?;
         }
         Ok(())
     }
@@ -170,7 +185,7 @@ impl Sweeper {
 
     /// The wall clock is below the greatest time that a sweep used: from now on people may log in
     /// again by it, while older tokens are judged by the greater time.
-    fn notice_rewind(&mut self, wall: UnixNanos) {
+    fn notice_rewind(&mut self, wall: UnixNanos, shared: &Shared) {
         if wall >= self.swept {
             if self.rewound != UnixNanos::ZERO {
                 self.rewound = UnixNanos::ZERO;
@@ -184,6 +199,7 @@ impl Sweeper {
             );
             self.rewound = wall;
             self.touch();
+            shared.rewound.send_replace(());
         }
     }
 }

@@ -82,6 +82,17 @@ impl Work {
         self.named.push((target.key(), warnings));
     }
 
+    /// Of records that were sent: where those that are held exactly so now stood before; zero:
+    /// nowhere.
+    pub(super) fn held_as_sent(&self, sent: &[(TargetKey, Option<Record>)]) -> Vec<Option<u64>> {
+        let held = |(key, record): &(TargetKey, Option<Record>)| {
+            let staged = self.staged.get(key)?;
+            let is_same = staged.record.rules == record.as_ref()?.rules;
+            is_same.then_some(staged.superseded.unwrap_or_default())
+        };
+        sent.iter().map(held).collect()
+    }
+
     pub(super) fn check_quota(&self, tables: &Tables<'_>, shared: &Shared) -> Result<(), Refused> {
         let held = tables.count()?;
         let added = |staged: &&Staged| staged.superseded.is_none() && staged.is_changed;

@@ -4,6 +4,7 @@
 //! what it wrote to Check and to watchers, and answers.
 
 use std::{
+    collections::BTreeMap,
     ops::ControlFlow,
     sync::{Arc, atomic::Ordering},
 };
@@ -13,11 +14,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     journal::{AnsweredRequest, JournalError, Live, Tables},
     limits,
-    model::{Dot, Note, Reason, Record, TargetKey, UnixNanos},
+    model::{Bounds, Note, Reason, Record, TargetKey, UnixNanos},
 };
 
 use super::{
-    order::{Receipt, RequestId, Restore, Revoke, Terms, WriteError},
+    dots::Dots,
+    order::{Merge, Merged, Receipt, RequestId, Restore, Revoke, Terms, WriteError},
     plan::{self, Setting},
     shared::{Shared, apply, slot_of},
     sweep::{Sweeper, Swept},
@@ -32,15 +34,22 @@ type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
 pub(super) enum Command {
     Revoke(Revoke, Answer<Vec<Receipt>>),
     Restore(Restore, Answer<Vec<Receipt>>),
+    Merge(Merge, Answer<Merged>),
+    Remember(String, Vec<u8>, Answer<()>),
     Sweep(Answer<Swept>),
     AcceptClock(Answer<()>),
+    /// Another node says that it is this time.
+    ClockOfPeer(UnixNanos, Answer<()>),
+    /// What there is was taken over from a node that keeps by these bounds.
+    CaughtUpFrom(Bounds, Answer<()>),
 }
 
 /// What a command came to, to be answered once it is durable.
 enum Done {
     Receipts(Answer<Vec<Receipt>>, Result<Vec<Receipt>, WriteError>),
+    Merged(Answer<Merged>, Merged),
     Swept(Answer<Swept>, Swept),
-    Accepted(Answer<()>),
+    Noted(Answer<()>),
 }
 
 /// What a transaction changed, for the index and the feed.
@@ -58,20 +67,22 @@ pub(super) struct Change {
 /// The writer's own state.
 #[derive(Debug)]
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    sweeper: Sweeper,
-    head: u64,
-    counter: u64,
+    pub(super) shared: Arc<Shared>,
+    pub(super) sweeper: Sweeper,
+    pub(super) head: u64,
+    pub(super) dots: Dots,
+    /// What is to be written with the next commit, by name: a loss costs a repetition.
+    pub(super) places: BTreeMap<String, Vec<u8>>,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, sweeper: Sweeper, counter: u64) -> Self {
-        let head = shared.feed.head();
         Self {
+            head: shared.feed.head(),
+            dots: Dots::new(shared.boot, counter),
             shared,
             sweeper,
-            head,
-            counter,
+            places: BTreeMap::new(),
         }
     }
 
@@ -88,14 +99,19 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, group: Vec<Command>) {
-        if let Some(failure) = self.shared.failure.load_full() {
-            for command in group {
-                command.refuse(&WriteError::Unavailable((*failure).clone()));
-            }
+    /// Carries out a group of commands in one transaction, and answers them.
+    pub(super) fn write(&mut self, group: Vec<Command>) {
+        let failed = self.shared.failure.load_full();
+        let (group, refused): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|command| failed.is_none() || command.goes_on_from_memory());
+        for (command, failure) in refused.into_iter().zip(failed.iter().cycle()) {
+            command.refuse(&WriteError::Unavailable((**failure).clone()));
+        }
+        if group.is_empty() {
             return;
         }
-        let (head, counter) = (self.head, self.counter);
+        let (head, dots) = (self.head, self.dots.clone());
         let mut changes = Vec::new();
         let mut done = Vec::with_capacity(group.len());
         let mut group = group.into_iter();
@@ -109,6 +125,9 @@ impl Writer {
             let is_changed = !changes.is_empty() || self.sweeper.is_dirty();
             if is_changed {
                 tables.set_meta("head", &self.head.to_be_bytes())?;
+                for (name, place) in &self.places {
+                    tables.set_meta(name, place)?;
+                }
                 shared.reserved.store(self.head, Ordering::SeqCst);
                 self.sweeper.save(tables, &shared)?;
             }
@@ -122,14 +141,19 @@ impl Writer {
         match written {
             Ok(held) => {
                 shared.held.store(held, Ordering::Relaxed);
+                // Places that came without changes wait for the next commit.
+                if self.sweeper.is_dirty() || !changes.is_empty() {
+                    self.places.clear();
+                }
                 self.show(changes);
                 for done in done {
                     done.answer();
                 }
             }
             Err(error) => {
-                (self.head, self.counter) = (head, counter);
+                (self.head, self.dots) = (head, dots);
                 let failure = self.fail(&error);
+                self.go_on_in_memory();
                 for done in done {
                     done.refuse(&failure);
                 }
@@ -143,10 +167,35 @@ impl Writer {
     /// Shows Check and the watchers what is durable now.
     fn show(&mut self, changes: Vec<Change>) {
         self.sweeper.committed(&self.shared);
+        let own = changes
+            .iter()
+            .filter(|change| change.is_news && change.record.origin == Some(self.shared.boot));
+        if let Some(newest) = own.map(|change| change.seq).max() {
+            self.shared.own_head.store(newest, Ordering::Release);
+        }
         for change in &changes {
             apply(&self.shared.index, change.key, &change.record, change.seq);
         }
         self.shared.feed.publish(changes);
+    }
+
+    /// To be written with the next commit. What is only in memory must not look durable later.
+    pub(super) fn keep(&mut self, name: String, place: Vec<u8>) {
+        if self.shared.failure.load().is_none() {
+            self.places.insert(name, place);
+        }
+    }
+
+    /// What others revoke is still enforced, from memory, as long as this process lives.
+    fn go_on_in_memory(&mut self) {
+        self.places.clear();
+        match self.shared.journal.go_on_in_memory() {
+            Ok(()) => tracing::warn!("what other nodes revoke is enforced from memory from now on"),
+            Err(error) => tracing::error!(
+                error = %error_chain(&error),
+                "what other nodes revoke from now on cannot be enforced: restart this node"
+            ),
+        }
     }
 
     fn fail(&self, error: &JournalError) -> WriteError {
@@ -178,7 +227,22 @@ impl Writer {
                 let (result, failed) = flatten(result);
                 (Done::Receipts(answer, result), failed)
             }
+            Command::Merge(order, answer) => {
+                let (merged, failed) = match self.merge(order, tables, changes) {
+                    Ok(merged) => (merged, Ok(())),
+                    Err(error) => (Merged::default(), Err(error)),
+                };
+                (Done::Merged(answer, merged), failed)
+            }
+            Command::Remember(name, place, answer) => {
+                self.keep(name, place);
+                (Done::Noted(answer), Ok(()))
+            }
             Command::Sweep(answer) => {
+                // Once in a while what waits for a commit gets one.
+                if !self.places.is_empty() {
+                    self.sweeper.touch();
+                }
                 let (swept, failed) = match self.sweeper.sweep(&self.shared, tables, changes) {
                     Ok(swept) => (swept, Ok(())),
                     Err(error) => (Swept::default(), Err(error)),
@@ -187,7 +251,18 @@ impl Writer {
             }
             Command::AcceptClock(answer) => {
                 self.sweeper.accept_clock(&self.shared);
-                (Done::Accepted(answer), Ok(()))
+                (Done::Noted(answer), Ok(()))
+            }
+            Command::ClockOfPeer(time, answer) => {
+                self.sweeper.hear_of(time, &self.shared);
+                (Done::Noted(answer), Ok(()))
+            }
+            Command::CaughtUpFrom(theirs, answer) => {
+                let ours = self.shared.bounds.load();
+                let known = ours.caught_up_from(&theirs, self.shared.clock.wall());
+                self.shared.bounds.store(Arc::new(known));
+                self.sweeper.touch();
+                (Done::Noted(answer), Ok(()))
             }
         }
     }
@@ -207,7 +282,7 @@ impl Writer {
         validate::end(order, now)?;
         let latest = self.sweeper.latest(now);
         let note = note(&order.terms, order.reason, now);
-        let first = self.counter + 1;
+        let first = self.dots.given() + 1;
         let mut work = Work::default();
         for named in &order.targets {
             let iss = &named.target.iss;
@@ -217,13 +292,15 @@ impl Writer {
                 now,
                 latest,
                 lead: shared.sightings.lead(iss, now, settings.leeway),
+                has_tokens_without_user: shared.sightings.has_tokens_without_user(iss),
             };
             let requests = plan::requests(named, &order.rules, order.expires_at, at);
             let is_configured = shared.semantics.issuers.contains_key(iss);
             let mut warnings = plan::advice(named, &requests, is_configured, at);
             let staged = work.stage(tables, &named.target)?;
             staged.is_changed = true;
-            let next_dot = || self.next_dot();
+            staged.record.origin = Some(shared.boot);
+            let next_dot = || self.dots.next();
             warnings.extend(plan::revoke(&mut staged.record, &requests, &note, next_dot));
             work.note(&named.target, warnings);
         }
@@ -242,7 +319,7 @@ impl Writer {
             return Ok(what_holds(tables, order.targets.iter(), now)?);
         }
         let note = note(&order.terms, Reason::Unspecified, now);
-        let first = self.counter + 1;
+        let first = self.dots.given() + 1;
         let mut work = Work::default();
         let token_kinds = [crate::model::RuleKind::All];
         for target in &order.targets {
@@ -253,8 +330,11 @@ impl Writer {
             };
             let staged = work.stage(tables, target)?;
             let (lifted, warnings) =
-                plan::restore(&mut staged.record, kinds, &note, || self.next_dot());
-            staged.is_changed |= lifted;
+                plan::restore(&mut staged.record, kinds, &note, || self.dots.next());
+            if lifted {
+                staged.is_changed = true;
+                staged.record.origin = Some(self.shared.boot);
+            }
             work.note(target, warnings);
         }
         self.finish(work, &order.terms, first, now, tables, changes)
@@ -263,7 +343,7 @@ impl Writer {
     /// Writes what was staged, unless it was only to be validated.
     fn finish(
         &mut self,
-        mut work: Work,
+        work: Work,
         terms: &Terms,
         counter_first: u64,
         now: UnixNanos,
@@ -274,6 +354,28 @@ impl Writer {
         if terms.validate_only {
             return Ok(receipts);
         }
+        self.put_changed(work, tables, changes)?;
+        if let Some(id) = &terms.request_id {
+            let answered = AnsweredRequest {
+                at: now,
+                digest: id.digest,
+                boot: self.shared.boot,
+                counters: (counter_first, self.dots.given()),
+            };
+            let oldest = now.minus(limits::REQUEST_ID_KEPT);
+            tables.remember(&id.key, &answered, oldest)?;
+            self.sweeper.touch();
+        }
+        Ok(receipts)
+    }
+
+    /// Writes what was changed, each at a seq of its own.
+    pub(super) fn put_changed(
+        &mut self,
+        mut work: Work,
+        tables: &mut Tables<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), JournalError> {
         for key in work.order {
             let Some(staged) = work.staged.remove(&key).filter(|staged| staged.is_changed) else {
                 continue;
@@ -288,26 +390,7 @@ impl Writer {
                 is_news: true,
             });
         }
-        if let Some(id) = &terms.request_id {
-            let answered = AnsweredRequest {
-                at: now,
-                digest: id.digest,
-                boot: self.shared.boot,
-                counters: (counter_first, self.counter),
-            };
-            let oldest = now.minus(limits::REQUEST_ID_KEPT);
-            tables.remember(&id.key, &answered, oldest)?;
-            self.sweeper.touch();
-        }
-        Ok(receipts)
-    }
-
-    fn next_dot(&mut self) -> Dot {
-        self.counter += 1;
-        Dot {
-            boot: self.shared.boot,
-            counter: self.counter,
-        }
+        Ok(())
     }
 }
 
@@ -379,11 +462,25 @@ fn error_chain(error: &JournalError) -> String {
 }
 
 impl Command {
+    /// Whether it is still done when the journal has failed: what others revoked is enforced from
+    /// memory, as long as this process lives.
+    fn goes_on_from_memory(&self) -> bool {
+        match self {
+            Self::Merge(order, _) => !order.must_be_durable,
+            Self::Remember(..) | Self::ClockOfPeer(..) | Self::CaughtUpFrom(..) => true,
+            Self::Revoke(..) | Self::Restore(..) | Self::Sweep(_) | Self::AcceptClock(_) => false,
+        }
+    }
+
     fn refuse(self, error: &WriteError) {
         match self {
             Self::Revoke(_, answer) | Self::Restore(_, answer) => send(answer, Err(error.clone())),
+            Self::Merge(_, answer) => send(answer, Err(error.clone())),
             Self::Sweep(answer) => send(answer, Err(error.clone())),
-            Self::AcceptClock(answer) => send(answer, Err(error.clone())),
+            Self::Remember(_, _, answer)
+            | Self::AcceptClock(answer)
+            | Self::ClockOfPeer(_, answer)
+            | Self::CaughtUpFrom(_, answer) => send(answer, Err(error.clone())),
         }
     }
 }
@@ -392,8 +489,9 @@ impl Done {
     fn answer(self) {
         match self {
             Self::Receipts(answer, result) => send(answer, result),
+            Self::Merged(answer, merged) => send(answer, Ok(merged)),
             Self::Swept(answer, swept) => send(answer, Ok(swept)),
-            Self::Accepted(answer) => send(answer, Ok(())),
+            Self::Noted(answer) => send(answer, Ok(())),
         }
     }
 
@@ -402,8 +500,9 @@ impl Done {
             // What is wrong in itself stays wrong, whatever became of its neighbours.
             Self::Receipts(answer, Err(own)) => send(answer, Err(own)),
             Self::Receipts(answer, Ok(_)) => send(answer, Err(error.clone())),
+            Self::Merged(answer, _) => send(answer, Err(error.clone())),
             Self::Swept(answer, _) => send(answer, Err(error.clone())),
-            Self::Accepted(answer) => send(answer, Err(error.clone())),
+            Self::Noted(answer) => send(answer, Err(error.clone())),
         }
     }
 }

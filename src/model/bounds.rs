@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{IssuerSettings, KeptBy, Lifetime, Semantics, UnixNanos};
+use super::{Entry, IssuerSettings, KeptBy, Lifetime, Semantics, UnixNanos};
 
 /// Before which times nothing is known any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,27 +23,30 @@ pub struct Horizon {
 
 /// The bounds of one issuer, and what moving them has cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Moved {
+pub struct IssuerBounds {
     /// `max_token_lifetime`; `None`: unlimited.
-    token: Option<Duration>,
+    pub token: Option<Duration>,
     /// `max_session_lifetime`; `None`: unlimited.
-    session: Option<Duration>,
-    leeway: Duration,
-    grace: Duration,
-    horizon: Horizon,
+    pub session: Option<Duration>,
+    /// `leeway`.
+    pub leeway: Duration,
+    /// `forget_grace`.
+    pub grace: Duration,
+    /// Before which times nothing is known.
+    pub horizon: Horizon,
 }
 
 /// The bounds that this journal was written under.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
-    default: Moved,
-    issuers: HashMap<String, Moved>,
+    default: IssuerBounds,
+    issuers: HashMap<String, IssuerBounds>,
 }
 
 impl Bounds {
     /// Of a journal that nothing was written to yet.
     pub fn new(semantics: &Semantics) -> Self {
-        let first = |settings: &IssuerSettings| Moved {
+        let first = |settings: &IssuerSettings| IssuerBounds {
             token: bound(settings.max_token_lifetime),
             session: bound(settings.max_session_lifetime),
             leeway: settings.leeway,
@@ -94,12 +97,56 @@ impl Bounds {
         now_kept.beyond(kept_before)
     }
 
+    /// Those of all issuers that are not named, and of each that is.
+    pub fn parts(
+        &self,
+    ) -> (
+        &IssuerBounds,
+        impl Iterator<Item = (&String, &IssuerBounds)>,
+    ) {
+        (&self.default, self.issuers.iter())
+    }
+
+    /// From such parts.
+    pub fn from_parts(default: IssuerBounds, issuers: HashMap<String, IssuerBounds>) -> Self {
+        Self { default, issuers }
+    }
+
+    /// These bounds after catching up for the first time from a node with others: what it had
+    /// forgotten by smaller ones, or never known, this node does not know either.
+    #[must_use]
+    pub fn caught_up_from(&self, theirs: &Self, now: UnixNanos) -> Self {
+        let all = self.issuers.keys().chain(theirs.issuers.keys());
+        Self {
+            default: self.default.caught_up_from(&theirs.default, now),
+            issuers: all
+                .map(|iss| {
+                    (
+                        iss.clone(),
+                        self.of(iss).caught_up_from(theirs.of(iss), now),
+                    )
+                })
+                .collect(),
+        }
+    }
+
+    /// Until when an entry must be kept under these bounds, whoever wrote it.
+    pub fn kept_until(&self, iss: &str, entry: &Entry) -> UnixNanos {
+        let moved = self.of(iss);
+        let lifetime = match entry.kept_by {
+            KeptBy::Itself => Lifetime::AtMost(moved.grace),
+            KeptBy::TokenLifetime => moved.token_kept(),
+            KeptBy::SessionLifetime => moved.session_kept(),
+        };
+        lifetime.end(entry.kept_from)
+    }
+
     /// Before which times nothing is known of an issuer.
     pub fn horizon(&self, iss: &str) -> Horizon {
         self.of(iss).horizon
     }
 
-    fn of(&self, iss: &str) -> &Moved {
+    fn of(&self, iss: &str) -> &IssuerBounds {
         if self.issuers.is_empty() {
             return &self.default;
         }
@@ -107,7 +154,7 @@ impl Bounds {
     }
 }
 
-impl Moved {
+impl IssuerBounds {
     fn moved(&self, to: &IssuerSettings, now: UnixNanos) -> Self {
         let (token, session) = (bound(to.max_token_lifetime), bound(to.max_session_lifetime));
         let horizon = |from: Option<Duration>, to, held: UnixNanos| match from {
@@ -125,6 +172,29 @@ impl Moved {
                 authenticated: horizon(self.session, session, self.horizon.authenticated),
                 expired: horizon(Some(before), Some(leeway), self.horizon.expired),
             },
+        }
+    }
+
+    fn caught_up_from(&self, theirs: &Self, now: UnixNanos) -> Self {
+        let horizon = |from: Option<Duration>, to, held: UnixNanos, known: UnixNanos| match from {
+            Some(from) if is_raised(Some(from), to) => held.max(known).max(now.minus(from)),
+            _ => held.max(known),
+        };
+        let (held, known) = (self.horizon, theirs.horizon);
+        let (issued, authenticated) = (known.issued, known.authenticated);
+        let leeway = (Some(theirs.leeway), Some(self.leeway));
+        Self {
+            horizon: Horizon {
+                issued: horizon(theirs.token, self.token, held.issued, issued),
+                authenticated: horizon(
+                    theirs.session,
+                    self.session,
+                    held.authenticated,
+                    authenticated,
+                ),
+                expired: horizon(leeway.0, leeway.1, held.expired, known.expired),
+            },
+            ..*self
         }
     }
 

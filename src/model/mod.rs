@@ -13,7 +13,7 @@ mod verdict;
 #[cfg(test)]
 mod laws;
 
-pub use bounds::{Bounds, Horizon};
+pub use bounds::{Bounds, Horizon, IssuerBounds};
 pub use claims::{Claims, NamedValue};
 pub use reason::Reason;
 pub use record::Record;
@@ -22,6 +22,6 @@ pub use rule::{
     denies,
 };
 pub use settings::{ClaimNames, IssuerSettings, Lifetime, MissingKid, Semantics};
-pub use target::{KeyKind, Target, TargetKey, TargetKind, What};
+pub use target::{KEY_RANGES, KeyKind, Target, TargetKey, TargetKind, What};
 pub use time::{UnixNanos, nanos_of};
 pub use verdict::{Invalid, Match, Verdict};

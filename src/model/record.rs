@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Note, Rule, RuleKind, Target, UnixNanos};
+use super::{Boot, Note, Rule, RuleKind, Target, UnixNanos};
 
 /// The whole state of one target, as the journal keeps it and the feed streams it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +11,9 @@ pub struct Record {
     pub target: Target,
     /// The kinds of rule that have any state.
     pub rules: BTreeMap<RuleKind, Rule>,
+    /// The boot whose write this is, as long as nothing was joined to it: that one need not be
+    /// told of it.
+    pub origin: Option<Boot>,
 }
 
 impl Record {
@@ -19,6 +22,7 @@ impl Record {
         Self {
             target,
             rules: BTreeMap::new(),
+            origin: None,
         }
     }
 
@@ -34,7 +38,19 @@ impl Record {
             .any(|rule| rule.in_force().next().is_some())
     }
 
-    /// Both states of one target.
+    /// This state with what came from elsewhere; `None` when it holds all of that already.
+    #[must_use]
+    pub fn take_in(&self, theirs: &Self) -> Option<Self> {
+        let mut joined = self.join(theirs);
+        if joined.rules == self.rules {
+            return None;
+        }
+        // To leave a joined record out of what its origin is sent would lose what was joined.
+        joined.origin = theirs.origin.filter(|_| joined.rules == theirs.rules);
+        Some(joined)
+    }
+
+    /// Both states of one target; as a joined state it is nobody's write.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
         let mut rules = self.rules.clone();
@@ -49,6 +65,7 @@ impl Record {
         Self {
             target: self.target.clone(),
             rules,
+            origin: None,
         }
     }
 

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lifetime, Reason, UnixNanos};
+use super::{Reason, UnixNanos};
 
 /// One run of a process: 64 random bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,6 +137,8 @@ pub struct Entry {
     pub until: UnixNanos,
     /// What `until` was computed from.
     pub kept_by: KeptBy,
+    /// From when that bound runs: a node whose own bound is greater keeps it longer by this.
+    pub kept_from: UnixNanos,
     /// Exceptions, sorted; each cut-off is below this entry's.
     pub floors: Vec<Floor>,
     /// Who, when and why.
@@ -147,6 +149,12 @@ impl Entry {
     /// Whether it denies anything: lifts do not.
     pub fn is_in_force(&self) -> bool {
         self.cut_off != NEVER
+    }
+
+    /// Whether it denies whatever `other` denies.
+    fn denies_all_of(&self, other: &Self) -> bool {
+        let spares_no_more = |floor: &Floor| floor.cut_off >= cut_off_for(other, &floor.of);
+        self.cut_off >= other.cut_off && self.floors.iter().all(spares_no_more)
     }
 }
 
@@ -185,6 +193,8 @@ pub struct Request {
     pub until: UnixNanos,
     /// What `until` was computed from.
     pub kept_by: KeptBy,
+    /// From when that bound runs.
+    pub kept_from: UnixNanos,
     /// Whom to spare.
     pub except: Vec<Exception>,
 }
@@ -257,6 +267,7 @@ impl Rule {
             cut_off: request.cut_off,
             until: request.until,
             kept_by: request.kept_by,
+            kept_from: request.kept_from,
             floors: request.except.iter().cloned().map(spare).collect(),
             note: note.clone(),
         };
@@ -275,6 +286,7 @@ impl Rule {
                 .map(|e| e.kept_by)
                 .max()
                 .unwrap_or(asked.kept_by),
+            kept_from: latest_start(&known),
             floors: joined_floors(&known, strongest.cut_off),
             note: strongest.note.clone(),
         };
@@ -292,23 +304,37 @@ impl Rule {
             cut_off: NEVER,
             until,
             kept_by: KeptBy::Itself,
+            kept_from: UnixNanos::ZERO,
             floors: Vec::new(),
             note: note.clone(),
         };
         Some(self.write(dot, lift))
     }
 
-    /// The state of a writer whose bounds were raised, each by so much: what was kept by them is
-    /// kept longer by as much. `None` when that concerns nothing here.
+    /// The state of a writer that must keep what is in force until `needed`. `None` when it is kept
+    /// that long already, be it by an entry beside it: else two nodes of which one has forgotten
+    /// what the other still holds would write it again and again.
     #[must_use]
-    pub fn keep_longer(&self, dot: Dot, raised_by: impl Fn(KeptBy) -> Lifetime) -> Option<Self> {
-        let longer = |entry: &Entry| raised_by(entry.kept_by).end(entry.until);
+    pub fn keep_longer(&self, dot: Dot, needed: impl Fn(&Entry) -> UnixNanos) -> Option<Self> {
+        self.in_force().find(|entry| {
+            let until = needed(entry);
+            !self
+                .in_force()
+                .any(|other| other.until >= until && other.denies_all_of(entry))
+        })?;
+        self.restate(dot, |entry| needed(entry).max(entry.until))
+    }
+
+    /// The state of a writer that writes again what is in force, until `until`. `None` when
+    /// nothing is.
+    #[must_use]
+    pub fn restate(&self, dot: Dot, until: impl Fn(&Entry) -> UnixNanos) -> Option<Self> {
         let known: Vec<&Entry> = self.in_force().collect();
-        known.iter().find(|entry| longer(entry) > entry.until)?;
         let strongest = known.iter().max_by_key(|entry| entry.cut_off)?;
         let restated = Entry {
-            until: known.iter().map(|entry| longer(entry)).max()?,
+            until: known.iter().map(|entry| until(entry)).max()?,
             kept_by: known.iter().map(|entry| entry.kept_by).max()?,
+            kept_from: latest_start(&known),
             floors: joined_floors(&known, strongest.cut_off),
             ..(*strongest).clone()
         };
@@ -346,6 +372,17 @@ impl Rule {
             .filter(|until| !until.is_forever())
             .min()
     }
+}
+
+/// Bounds of two kinds may stand side by side: then the later start goes with the longer one. What
+/// is kept by no bound has no start: it would make the bound look greater than it is, and every
+/// node that hears of it keep it longer.
+fn latest_start(known: &[&Entry]) -> UnixNanos {
+    let is_bound = |entry: &&&Entry| entry.kept_by != KeptBy::Itself;
+    let start = |entry: &&Entry| entry.kept_from;
+    let bound = known.iter().filter(is_bound).map(start).max();
+    let any = known.iter().map(start).max();
+    bound.or(any).unwrap_or_default()
 }
 
 fn spare(of: Exception) -> Floor {

@@ -142,6 +142,9 @@ impl KeyKind {
     }
 }
 
+/// Ranges of keys, for comparing what two nodes hold piece by piece.
+pub const KEY_RANGES: u16 = 1 << 12;
+
 /// 128 bits of BLAKE3 over the kind, the issuer and the parts, each with its length before it, so
 /// that `("a", "b-c")` and `("a-b", "c")` differ.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,6 +182,12 @@ impl TargetKey {
     /// Its bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// In which of [`KEY_RANGES`] it lies: its first twelve bits.
+    pub fn range(&self) -> u16 {
+        let [first, second, ..] = self.0;
+        u16::from_be_bytes([first, second]) >> 4
     }
 }
 

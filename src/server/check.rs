@@ -1,8 +1,9 @@
 //! Check, CheckBatch, CheckStream.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, sync::Arc, time::Duration};
 
 use crate::{
+    fleet::{Fleet, NotFresh},
     ledger::Ledger,
     limits,
     model::{Invalid, MissingKid, RuleKind, Verdict},
@@ -22,6 +23,8 @@ thread_local! {
 #[derive(Clone, Debug)]
 pub(super) struct Judge {
     pub(super) ledger: Ledger,
+    /// How much this node knows of what others revoked.
+    pub(super) fleet: Arc<Fleet>,
     /// With none, callers verify signatures themselves.
     pub(super) verification: Option<Arc<Verification>>,
 }
@@ -42,8 +45,12 @@ impl From<Invalid> for Stop {
     }
 }
 
-/// Judges one token.
-pub(super) async fn check(judge: &Judge, request: &v1::CheckRequest) -> v1::CheckResponse {
+/// Judges one token. What is revoked is denied however little else this node knows; only that
+/// nothing denies a token needs knowledge.
+pub(super) async fn check(
+    judge: &Judge,
+    request: &v1::CheckRequest,
+) -> Result<v1::CheckResponse, NotFresh> {
     let (verdict, signature_verified) = match judge.judge(request).await {
         Ok(verdict) => {
             let is_token = matches!(request.credential, Some(Credential::Token(_)));
@@ -53,6 +60,13 @@ pub(super) async fn check(judge: &Judge, request: &v1::CheckRequest) -> v1::Chec
     };
     let mut response = outward::verdict(&verdict);
     response.signature_verified = signature_verified;
+    response.staleness_ms = match verdict {
+        Verdict::Active => {
+            let asked = request.max_staleness.and_then(inward::duration);
+            millis(Some(judge.fleet.may_say_active(asked)?))
+        }
+        _ => millis(judge.fleet.staleness()),
+    };
     // Only a denial that somebody commented on needs the journal.
     if let Verdict::Revoked(found) = &verdict
         && let Some(seq) = found.comment_at
@@ -60,7 +74,14 @@ pub(super) async fn check(judge: &Judge, request: &v1::CheckRequest) -> v1::Chec
     {
         shown.comment = comment(&judge.ledger, seq, found.rule).await;
     }
-    response
+    Ok(response)
+}
+
+/// As far as the field goes; all ones: never level.
+fn millis(staleness: Option<Duration>) -> u32 {
+    staleness.map_or(u32::MAX, |staleness| {
+        u32::try_from(staleness.as_millis()).unwrap_or(u32::MAX)
+    })
 }
 
 /// Judges several, in order.
@@ -80,7 +101,8 @@ pub(super) async fn batch(
     }
     let mut results = Vec::with_capacity(checks.len());
     for request in checks {
-        results.push(check(judge, request).await);
+        let result = check(judge, request).await;
+        results.push(result.unwrap_or_else(|not_fresh| outward::unavailable(&not_fresh)));
     }
     Ok(results)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     limits,
-    model::{Reason, Record, Rule, TargetKind, UnixNanos, What},
+    model::{KEY_RANGES, Reason, Record, Rule, TargetKind, UnixNanos, What},
     proto::v1,
 };
 
@@ -16,6 +16,8 @@ pub(super) struct Filter {
     sub: String,
     reasons: Vec<Reason>,
     changed_after: Option<UnixNanos>,
+    /// Sorted.
+    ranges: Vec<u16>,
 }
 
 impl Filter {
@@ -50,6 +52,7 @@ impl Filter {
             sub,
             reasons: distinct(reasons.collect::<Result<_, _>>()?),
             changed_after: inward::time(request.revoked_after, "revoked_after")?,
+            ranges: Vec::new(),
         })
     }
 
@@ -79,8 +82,14 @@ impl Filter {
         Ok(Self {
             kinds: distinct(inward::target_kinds(&request.kinds)?),
             issuers: distinct(issuers),
+            ranges: distinct(ranges(&request.ranges)?),
             ..Self::default()
         })
+    }
+
+    /// Whether it leaves out what a node that follows this one must have.
+    pub(super) fn is_of_people(&self) -> bool {
+        !self.kinds.is_empty() || !self.issuers.is_empty()
     }
 
     /// Whether a record is shown.
@@ -91,6 +100,7 @@ impl Filter {
             && (self.issuers.is_empty() || self.issuers.contains(&target.iss))
             && (self.sub.is_empty() || is_of_user())
             && (self.reasons.is_empty() || self.has_reason(record))
+            && (self.ranges.is_empty() || self.ranges.binary_search(&target.key().range()).is_ok())
             && self
                 .changed_after
                 .is_none_or(|after| record.changed_at() > after)
@@ -126,12 +136,26 @@ impl Filter {
         if let Some(after) = self.changed_after {
             add(b'a', &after.nanos().to_be_bytes());
         }
+        for range in &self.ranges {
+            add(b'g', &range.to_be_bytes());
+        }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         let digest = inward::short_digest(&parts);
         digest
             .first_chunk()
             .map_or(0, |first| u64::from_be_bytes(*first))
     }
+}
+
+fn ranges(asked: &[u32]) -> Result<Vec<u16>, BadField> {
+    let ranges = asked.iter().enumerate().map(|(at, range)| {
+        let range = u16::try_from(*range).ok();
+        range.filter(|range| *range < KEY_RANGES).ok_or_else(|| {
+            let problem = format!("is no range: 0 to {}", KEY_RANGES - 1);
+            BadField::new(format!("ranges[{at}]"), problem)
+        })
+    });
+    ranges.collect()
 }
 
 /// Each once, in one order: what is asked for again and again is looked for once.

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use crate::{
+    fleet::{NodeId, Role, Who},
     ledger::{AskedRules, Ledger, Named, RequestId, Terms, TokenEnd},
     limits,
     model::{
@@ -313,6 +314,53 @@ pub(super) fn target_kinds(numbers: &[i32]) -> Parsed<Vec<TargetKind>> {
             })
         })
         .collect()
+}
+
+/// A node that follows this one.
+pub(super) fn follower(follower: &v1::Follower, field: &str) -> Parsed<(NodeId, Role)> {
+    let node = NodeId::parse(&follower.node_id).ok_or_else(|| {
+        let problem = "is no node id, which has 16 hexadecimal digits";
+        BadField::new(format!("{field}.node_id"), problem)
+    })?;
+    let role = match follower.role() {
+        v1::FollowerRole::Peer => Role::Peer,
+        v1::FollowerRole::Leaf => Role::Leaf,
+        v1::FollowerRole::Unspecified => {
+            return Err(BadField::new(
+                format!("{field}.role"),
+                "is none that this server knows: give PEER or LEAF",
+            ));
+        }
+    };
+    Ok((node, role))
+}
+
+/// For whom to wait, and how long.
+pub(super) fn wait_for(asked: Option<v1::WaitFor>) -> Parsed<Option<(Who, Duration)>> {
+    use v1::wait_for::Who as Asked;
+    let Some(asked) = asked else {
+        return Ok(None);
+    };
+    let who = match asked.who {
+        Some(Asked::Followers(0)) => {
+            return Err(BadField::new("wait_for.followers", "is 0: at least 1"));
+        }
+        Some(Asked::Followers(count)) => Who::Count(count),
+        Some(Asked::AllFollowers(_)) | None => Who::All,
+    };
+    let within = match asked.timeout {
+        None => limits::WAIT_FOR_DEFAULT,
+        Some(asked) => duration(asked)
+            .filter(|within| !within.is_zero() && *within <= limits::WAIT_FOR_MAX)
+            .ok_or_else(|| {
+                let problem = format!(
+                    "is {} s and {} ns, and more than 0 s, up to 60 s, is allowed",
+                    asked.seconds, asked.nanos
+                );
+                BadField::new("wait_for.timeout", problem)
+            })?,
+    };
+    Ok(Some((who, within)))
 }
 
 /// Who writes, and how. `request` is the request without what may differ in a repeat.

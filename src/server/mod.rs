@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod filter;
+mod follow;
 mod health;
 mod inward;
 mod list;
@@ -13,13 +14,15 @@ mod watch;
 mod watchers;
 mod write;
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    fleet::{Fleet, NodeId, Propagation, Run, Wait, Who},
     ledger::Ledger,
     limits,
     model::UnixNanos,
@@ -31,10 +34,13 @@ use crate::{
 };
 use check::Judge;
 pub use health::{Health, Readiness, health};
-use watchers::Watchers;
+use watchers::{Follower, Watchers};
 
 /// The service's name, as health checks know it.
 pub const SERVICE: &str = "rescind.v1.RevocationService";
+
+/// Under which name the journal keeps who follows.
+pub const FOLLOWERS: &str = "followers";
 
 /// The gRPC service.
 #[derive(Debug)]
@@ -42,26 +48,88 @@ pub struct Service {
     judge: Judge,
     watchers: Arc<Watchers>,
     started_at: UnixNanos,
+    access: Access,
+    digests: Semaphore,
     stop: CancellationToken,
+}
+
+/// What callers may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Whether what only other nodes need is open to whoever can connect.
+    pub peers: bool,
 }
 
 impl Service {
     /// Serves a ledger until `stop`: then every stream ends.
     pub fn new(
         ledger: Ledger,
+        fleet: Arc<Fleet>,
         verification: Option<Arc<Verification>>,
+        access: Access,
         stop: CancellationToken,
     ) -> RevocationServiceServer<Self> {
         let service = Self {
             started_at: ledger.wall(),
             judge: Judge {
                 ledger,
+                fleet,
                 verification,
             },
             watchers: Arc::default(),
+            access,
+            digests: Semaphore::new(1),
             stop,
         };
         RevocationServiceServer::new(service).max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+    }
+
+    fn fleet(&self) -> &Arc<Fleet> {
+        &self.judge.fleet
+    }
+
+    /// Waits until followers have what stands at a seq.
+    async fn spread(
+        &self,
+        seq: u64,
+        who: Who,
+        within: Duration,
+        except: Option<NodeId>,
+    ) -> Propagation {
+        let now = || self.judge.ledger.wall();
+        let fleet = self.fleet();
+        let configured =
+            |is_known: &dyn Fn(NodeId) -> bool| fleet.upstreams.unknown_peers(is_known);
+        let asked = Wait {
+            seq,
+            who,
+            within,
+            except,
+        };
+        let hubs = fleet.upstreams.hubs();
+        if hubs.is_empty() {
+            return fleet.followers.wait(asked, now, configured).await;
+        }
+        // A leaf's hub answers for everybody else.
+        fleet.hand_up.wait(asked, hubs).await
+    }
+
+    fn same_node(&self, run: Run) -> Status {
+        if run.boot == self.judge.ledger.boot() {
+            return status::itself();
+        }
+        tracing::error!(
+            node = %run.node,
+            "another live process has this node's id: its data directory was copied"
+        );
+        status::cloned()
+    }
+
+    fn for_peers(&self, rpc: &str) -> Result<(), Status> {
+        if self.access.peers {
+            return Ok(());
+        }
+        Err(status::peers_only(rpc))
     }
 }
 
@@ -78,6 +146,7 @@ impl RevocationService for Service {
         request: Request<v1::CheckRequest>,
     ) -> Result<Response<v1::CheckResponse>, Status> {
         let response = check::check(&self.judge, request.get_ref()).await;
+        let response = response.map_err(|not_fresh| status::not_fresh(&not_fresh))?;
         Ok(Response::new(response))
     }
 
@@ -122,7 +191,7 @@ impl RevocationService for Service {
         request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::revoke(&self.judge, &actor, request.into_inner()).await?;
+        let response = write::revoke(self, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -131,7 +200,7 @@ impl RevocationService for Service {
         request: Request<v1::RevokeUserRequest>,
     ) -> Result<Response<v1::RevokeUserResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::revoke_user(&self.judge.ledger, &actor, request.into_inner()).await?;
+        let response = write::revoke_user(self, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -140,7 +209,7 @@ impl RevocationService for Service {
         request: Request<v1::RestoreRequest>,
     ) -> Result<Response<v1::RestoreResponse>, Status> {
         let actor = caller::actor(&request);
-        let response = write::restore(&self.judge.ledger, &actor, request.into_inner()).await?;
+        let response = write::restore(self, &actor, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 
@@ -161,12 +230,32 @@ impl RevocationService for Service {
         }
         let actor = caller::actor(&request);
         let asked = watch::parse(request.into_inner())?;
+        let ledger = &self.judge.ledger;
+        if let Some(Follower { run, role }) = asked.follower {
+            if run.node.0 == ledger.node() {
+                return Err(self.same_node(run));
+            }
+            let followers = &self.fleet().followers;
+            followers.connected(run.node, role, &actor, asked.has(ledger), ledger.wall());
+            // Whoever follows is waited for after a restart too.
+            ledger
+                .remember(FOLLOWERS.to_owned(), followers.save())
+                .await
+                .map_err(status::of_write)?;
+        }
         let watching = self
             .watchers
-            .open(asked.watcher.clone(), actor)
+            .open(
+                asked.watcher.clone(),
+                actor,
+                asked.follower,
+                self.fleet(),
+                ledger,
+            )
             .ok_or_else(status::too_many_watchers)?;
         let answers = watch::watch(
-            self.judge.ledger.clone(),
+            ledger.clone(),
+            Arc::clone(self.fleet()),
             asked,
             self.stop.clone(),
             watching,
@@ -174,11 +263,38 @@ impl RevocationService for Service {
         Ok(Response::new(answers))
     }
 
+    async fn ack_watch(
+        &self,
+        request: Request<v1::AckWatchRequest>,
+    ) -> Result<Response<v1::AckWatchResponse>, Status> {
+        follow::ack(self, request.get_ref())?;
+        Ok(Response::new(v1::AckWatchResponse {}))
+    }
+
+    async fn merge_records(
+        &self,
+        request: Request<Streaming<v1::MergeRecordsRequest>>,
+    ) -> Result<Response<v1::MergeRecordsResponse>, Status> {
+        self.for_peers("MergeRecords")?;
+        let actor = caller::actor(&request);
+        let response = follow::merge(self, &actor, request.into_inner()).await?;
+        Ok(Response::new(response))
+    }
+
+    async fn get_digests(
+        &self,
+        request: Request<v1::GetDigestsRequest>,
+    ) -> Result<Response<v1::GetDigestsResponse>, Status> {
+        self.for_peers("GetDigests")?;
+        let response = follow::digests(self, request.into_inner()).await?;
+        Ok(Response::new(response))
+    }
+
     async fn get_status(
         &self,
         _request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let ready = !self.stop.is_cancelled();
+        let ready = !self.stop.is_cancelled() && self.fleet().is_ready();
         let response = node::status(&self.judge, &self.watchers, self.started_at, ready);
         Ok(Response::new(response))
     }

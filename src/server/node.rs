@@ -1,7 +1,8 @@
 //! GetStatus.
 
 use crate::{
-    ledger::Trust,
+    fleet::{Fleet, Role},
+    ledger::{Ledger, Trust},
     limits,
     model::{TargetKind, UnixNanos},
     proto::v1,
@@ -19,6 +20,7 @@ pub(super) fn status(
 ) -> v1::GetStatusResponse {
     let Judge {
         ledger,
+        fleet,
         verification,
     } = judge;
     let condition = ledger.condition();
@@ -67,14 +69,61 @@ pub(super) fn status(
                 lag: condition.head.saturating_sub(place.seq()),
             })
             .collect(),
-        staleness: Some(prost_types::Duration::default()),
+        staleness: outward::staleness(fleet.staleness()),
         verifies_signatures: verification.is_some(),
         issuers: verification
             .iter()
             .flat_map(|verification| verification.states())
             .map(|state| issuer(state, ledger.wall()))
             .collect(),
+        upstreams: upstreams(fleet),
+        followers: followers(fleet, ledger, condition.head),
+        not_ready_because: fleet.not_ready_because(),
     }
+}
+
+fn upstreams(fleet: &Fleet) -> Vec<v1::UpstreamStatus> {
+    let steady = fleet.steady();
+    let upstreams = fleet.upstreams.list().into_iter();
+    upstreams
+        .map(|(upstream, view)| v1::UpstreamStatus {
+            address: upstream.address.clone(),
+            kind: upstream.kind.as_str().to_owned(),
+            state: view.phase.as_str().to_owned(),
+            node_id: view.run.map(|run| run.node.to_string()).unwrap_or_default(),
+            age: outward::staleness(view.heard_at.map(|at| steady.saturating_sub(at))),
+            lag: view.head.saturating_sub(view.seq),
+            last_error: view.last_error,
+            connected_at: view.connected_at.and_then(outward::time),
+            received: view.received,
+            changed: view.changed,
+            settings_differ: view.settings_differ,
+            ranges_healed: view.ranges_healed,
+            outbox: view.outbox,
+            refused: view.refused,
+        })
+        .collect()
+}
+
+fn followers(fleet: &Fleet, ledger: &Ledger, head: u64) -> Vec<v1::FollowerStatus> {
+    let known = fleet.followers.list(ledger.wall());
+    let met = known.iter().map(|(id, follower)| v1::FollowerStatus {
+        node_id: id.to_string(),
+        role: follower.role.as_str().to_owned(),
+        address: follower.address.clone(),
+        connected: follower.watches > 0,
+        lag: head.saturating_sub(follower.acked),
+        seen_at: outward::time(follower.seen_at),
+    });
+    let is_known = |id| known.iter().any(|(known, _)| *known == id);
+    let unknown = fleet.upstreams.unknown_peers(&is_known);
+    let unmet = unknown.into_iter().map(|address| v1::FollowerStatus {
+        role: Role::Peer.as_str().to_owned(),
+        address,
+        lag: head,
+        ..v1::FollowerStatus::default()
+    });
+    met.chain(unmet).collect()
 }
 
 fn issuer(state: IssuerState, wall: UnixNanos) -> v1::IssuerStatus {

@@ -1,11 +1,15 @@
 //! From values to messages.
 
+use std::time::Duration;
+
 use prost_types::Timestamp;
 
 use crate::{
+    fleet::{NotFresh, Propagation},
     ledger::Receipt,
-    model::{Entry, Exception, Match, Record, Rule, RuleKind, Target, UnixNanos, Verdict, What},
+    model::{Entry, Exception, Match, Record, Rule, RuleKind, UnixNanos, Verdict},
     proto::v1,
+    wire::target_out,
 };
 
 /// An instant; `None` for ever.
@@ -19,52 +23,25 @@ pub(super) fn time(instant: UnixNanos) -> Option<Timestamp> {
     })
 }
 
-/// A target.
-pub(super) fn target(target: &Target) -> v1::Target {
-    use v1::target::Kind;
-    let iss = target.iss.clone();
-    let kind = match &target.what {
-        What::Jti(jti) => Kind::Token(v1::TokenTarget {
-            iss,
-            jti: jti.clone(),
-            ..v1::TokenTarget::default()
-        }),
-        What::Digest(digest) => Kind::Token(v1::TokenTarget {
-            iss,
-            signing_input_sha256: digest.to_vec(),
-            ..v1::TokenTarget::default()
-        }),
-        What::User(sub) => Kind::User(v1::UserTarget {
-            iss,
-            sub: sub.clone(),
-        }),
-        What::Session(sid) => Kind::Session(v1::SessionTarget {
-            iss,
-            sid: sid.clone(),
-        }),
-        What::Client(client_id) => Kind::Client(v1::ClientTarget {
-            iss,
-            client_id: client_id.clone(),
-        }),
-        What::Key(kid) => Kind::Key(v1::KeyTarget {
-            iss,
-            kid: kid.clone(),
-        }),
-        What::Claim { name, value } => Kind::Claim(v1::ClaimTarget {
-            iss,
-            name: name.clone(),
-            value: value.clone(),
-        }),
-        What::Issuer => Kind::Issuer(v1::IssuerTarget { iss }),
-    };
-    v1::Target { kind: Some(kind) }
+/// How stale a node is; `None`: it has never been level with those it follows.
+pub(super) fn staleness(staleness: Option<Duration>) -> Option<prost_types::Duration> {
+    staleness.and_then(|staleness| prost_types::Duration::try_from(staleness).ok())
+}
+
+/// How far a write has spread.
+pub(super) fn propagation(spread: Propagation) -> v1::Propagation {
+    v1::Propagation {
+        expected: spread.expected,
+        applied: spread.applied,
+        pending: spread.pending,
+    }
 }
 
 /// What now holds.
 pub(super) fn receipt(receipt: Receipt) -> v1::Receipt {
     let rules = receipt.rules.iter();
     v1::Receipt {
-        target: Some(target(&receipt.target)),
+        target: Some(target_out(&receipt.target)),
         in_force: rules
             .flat_map(|(kind, rule)| in_force(*kind, rule))
             .collect(),
@@ -80,7 +57,7 @@ pub(super) fn revocation(record: &Record) -> v1::Revocation {
     let lifted: Vec<_> = record.lifted().collect();
     let latest = lifted.iter().map(|(_, note)| *note).max();
     v1::Revocation {
-        target: Some(target(&record.target)),
+        target: Some(target_out(&record.target)),
         in_force: record
             .rules
             .iter()
@@ -90,6 +67,7 @@ pub(super) fn revocation(record: &Record) -> v1::Revocation {
         lifted_by: latest.map(|note| note.actor.clone()).unwrap_or_default(),
         changed_at: time(record.changed_at()),
         lifted_comment: latest.map(|note| note.comment.clone()).unwrap_or_default(),
+        state: None,
     }
 }
 
@@ -167,9 +145,19 @@ pub(super) fn verdict(verdict: &Verdict) -> v1::CheckResponse {
     }
 }
 
+/// Of a batch, where one call answers several: nothing denies the token, and too little is known.
+pub(super) fn unavailable(why: &NotFresh) -> v1::CheckResponse {
+    v1::CheckResponse {
+        verdict: v1::Verdict::Unavailable.into(),
+        detail: why.to_string(),
+        staleness_ms: u32::MAX,
+        ..v1::CheckResponse::default()
+    }
+}
+
 fn matched(found: &Match) -> v1::Match {
     v1::Match {
-        target: Some(target(&found.target)),
+        target: Some(target_out(&found.target)),
         rule: found.rule as i32,
         reason: found.reason as i32,
         revoked_at: time(found.revoked_at),

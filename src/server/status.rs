@@ -5,7 +5,7 @@ use std::{collections::HashMap, error::Error, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::{journal::JournalError, ledger::WriteError, limits};
+use crate::{fleet::NotFresh, journal::JournalError, ledger::WriteError, limits};
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "rescind";
@@ -75,6 +75,69 @@ pub(super) fn shutting_down() -> Status {
     unavailable(
         "SHUTTING_DOWN",
         "the node is shutting down: connect again, to resume a watch with its last cursor",
+    )
+}
+
+/// Two live runs of one node: its disk was cloned.
+pub(super) fn cloned() -> Status {
+    refused(
+        "CLONED_NODE",
+        "another live process has the same node id and another boot: the data directory was copied. \
+         Stop one of them, empty its data directory, and let it join anew",
+    )
+}
+
+/// A node that follows itself.
+pub(super) fn itself() -> Status {
+    refused(
+        "SAME_NODE",
+        "this is the node that asks: it cannot follow itself",
+    )
+}
+
+/// A leaf that takes this hub for another run.
+pub(super) fn another_boot() -> Status {
+    refused(
+        "ANOTHER_BOOT",
+        "this hub has been restarted since: see what it still has, and hand up the rest",
+    )
+}
+
+fn refused(reason: &str, message: &str) -> Status {
+    Status::with_error_details(Code::FailedPrecondition, message, info(reason, []))
+}
+
+/// Of what only other nodes may do.
+pub(super) fn peers_only(rpc: &str) -> Status {
+    let message = format!(
+        "{rpc} is for other nodes, and this one was not told whom to trust: start it with --insecure \
+         where the network itself keeps others out"
+    );
+    Status::with_error_details(Code::PermissionDenied, message, info("PEERS_ONLY", []))
+}
+
+/// Each reads the whole journal, so there is one at a time.
+pub(super) fn digests_under_way() -> Status {
+    let mut details = info("DIGESTS_UNDER_WAY", []);
+    details.set_retry_info(Some(RETRY_LATER));
+    let message = "other digests are being made: try again in a minute";
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// A watch that is not open.
+pub(super) fn no_such_watch() -> Status {
+    let message = "no such watch is open: it has ended, or its number is another";
+    Status::with_error_details(Code::NotFound, message, info("NO_SUCH_WATCH", []))
+}
+
+/// Nothing here denies the token, and the node does not know enough to say that it may be used.
+pub(super) fn not_fresh(why: &NotFresh) -> Status {
+    unavailable(
+        match why {
+            NotFresh::Joining => "NOT_READY",
+            NotFresh::Stale { .. } => "STALE",
+        },
+        &why.to_string(),
     )
 }
 

@@ -1,6 +1,6 @@
 //! `WatchRevocations`: a loop that reads after its cursor, sends, and waits to be woken.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use tokio::{sync::watch, time::Instant};
@@ -8,19 +8,22 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
+    fleet::{Fleet, Run},
     ledger::{Chunk, Cursor, Ledger, Resume},
     limits,
+    model::{Boot, Record},
     proto::v1::{
         self, CaughtUp, Heartbeat, Hello, Records, WatchMode, WatchRevocationsResponse,
         watch_revocations_response::Event,
     },
+    wire,
 };
 
 use super::{
     filter::Filter,
     inward, outward,
     status::{self, BadField},
-    watchers::Watching,
+    watchers::{Follower, Watching},
 };
 
 /// What a watch answers with.
@@ -36,6 +39,18 @@ pub(super) struct Asked {
     heartbeat: Duration,
     /// The name it gave.
     pub(super) watcher: String,
+    /// The node that watches, if it is one.
+    pub(super) follower: Option<Follower>,
+}
+
+impl Asked {
+    /// Up to where the watcher has everything, as far as its cursor says.
+    pub(super) fn has(&self, ledger: &Ledger) -> u64 {
+        match self.cursor.map(|cursor| ledger.resume(cursor)) {
+            Some(Resume::After(seq)) => seq,
+            _ => 0,
+        }
+    }
 }
 
 /// Reads what a watch asks for.
@@ -49,13 +64,41 @@ pub(super) fn parse(request: v1::WatchRevocationsRequest) -> Result<Asked, BadFi
         [] => None,
         bytes => Some(cursor(bytes, filter.digest())?),
     };
+    let follower = follower(&request)?;
+    if follower.is_some() && filter.is_of_people() {
+        return Err(BadField::new(
+            "exclude_origin",
+            "is for nodes that follow this one, which need all records: leave kinds and issuers out",
+        ));
+    }
     Ok(Asked {
+        follower,
         filter,
         cursor,
         start,
         heartbeat: heartbeat(request.heartbeat)?,
         watcher: inward::bounded(request.watcher, "watcher", limits::IDENTIFIER_BYTES_MAX)?,
     })
+}
+
+/// A node that follows this one names itself and its boot.
+fn follower(request: &v1::WatchRevocationsRequest) -> Result<Option<Follower>, BadField> {
+    let named = request.follower.as_ref();
+    let Some(named) = named.filter(|_| request.exclude_origin != 0) else {
+        if named.is_some() || request.exclude_origin != 0 {
+            return Err(BadField::new(
+                "exclude_origin",
+                "and follower go together: a node that follows this one gives both",
+            ));
+        }
+        return Ok(None);
+    };
+    let (node, role) = inward::follower(named, "follower")?;
+    let boot = Boot(request.exclude_origin);
+    Ok(Some(Follower {
+        run: Run { node, boot },
+        role,
+    }))
 }
 
 fn cursor(bytes: &[u8], filters: u64) -> Result<Cursor, BadField> {
@@ -91,10 +134,22 @@ fn heartbeat(asked: Option<prost_types::Duration>) -> Result<Duration, BadField>
         })
 }
 
+/// A follower's nonce, and what was true when it was looked at: once everything from before is sent,
+/// the echo says so.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    nonce: u64,
+    head: u64,
+    staleness: Option<Duration>,
+    ready: bool,
+    echoed: bool,
+}
+
 /// One watch.
 struct Watch {
     ledger: Ledger,
     filter: Filter,
+    follower: Option<Follower>,
     filters: u64,
     mode: WatchMode,
     /// Everything up to here was sent, or is not shown.
@@ -106,6 +161,9 @@ struct Watch {
     said_caught_up: bool,
     heartbeat: Duration,
     last_sent: Instant,
+    last_heartbeat: Instant,
+    heard: Heard,
+    fleet: Arc<Fleet>,
     head: watch::Receiver<u64>,
     stop: CancellationToken,
     stopped: bool,
@@ -115,6 +173,7 @@ struct Watch {
 /// Begins a watch.
 pub(super) fn watch(
     ledger: Ledger,
+    fleet: Arc<Fleet>,
     asked: Asked,
     stop: CancellationToken,
     watching: Watching,
@@ -134,6 +193,7 @@ pub(super) fn watch(
     let watch = Watch {
         filters: asked.filter.digest(),
         filter: asked.filter,
+        follower: asked.follower,
         ledger,
         mode,
         seq,
@@ -146,6 +206,12 @@ pub(super) fn watch(
         said_caught_up: false,
         heartbeat: asked.heartbeat,
         last_sent: Instant::now(),
+        last_heartbeat: Instant::now(),
+        heard: Heard {
+            echoed: true,
+            ..Heard::default()
+        },
+        fleet,
         head,
         stop,
         stopped: false,
@@ -185,7 +251,16 @@ impl Watch {
             if self.stop.is_cancelled() {
                 return Err(status::shutting_down());
             }
+            if self.watching.is_cloned() {
+                return Err(status::cloned());
+            }
+            self.hear();
+            let now = self.state_of_node();
             let head = *self.head.borrow_and_update();
+            if !self.heard.echoed && self.seq >= self.heard.head {
+                self.heard.echoed = true;
+                return Ok(Event::Heartbeat(self.sign_of_life(self.heard)));
+            }
             if self.seq < head {
                 if let Some(records) = self.records().await? {
                     return Ok(Event::Records(records));
@@ -197,15 +272,54 @@ impl Watch {
             }
             if !self.said_caught_up && self.seq >= self.caught_up_at {
                 self.said_caught_up = true;
-                return Ok(Event::CaughtUp(CaughtUp { ready: true }));
+                return Ok(Event::CaughtUp(CaughtUp { ready: now.ready }));
             }
-            let until = self.last_sent + self.heartbeat;
+            let heartbeat_due = self.heartbeat_due();
             tokio::select! {
                 // The ledger outlives every watch: should it not, the watch ends by its stop.
                 _ = self.head.changed() => {}
+                () = self.watching.poked() => {}
+                () = self.watching.cloned() => {}
                 () = self.stop.cancelled() => {}
-                () = tokio::time::sleep_until(until) => return Ok(Event::Heartbeat(self.sign_of_life())),
+                () = tokio::time::sleep_until(heartbeat_due) => {
+                    return Ok(Event::Heartbeat(self.sign_of_life(now)));
+                }
             }
+        }
+    }
+
+    /// A follower is told of life all the time: by that it knows how stale it is.
+    fn heartbeat_due(&self) -> Instant {
+        let last = if self.follower.is_some() {
+            self.last_heartbeat
+        } else {
+            self.last_sent
+        };
+        last + self.heartbeat
+    }
+
+    /// Takes up a nonce, once the one before is echoed. The nonce first, the rest after it: so what
+    /// was acknowledged before it came stands at or before this head.
+    fn hear(&mut self) {
+        let nonce = self.watching.place.nonce();
+        if self.heard.echoed && nonce != self.heard.nonce {
+            self.heard = Heard {
+                nonce,
+                echoed: false,
+                ..self.state_of_node()
+            };
+        }
+    }
+
+    /// What this node can say of itself, and up to which seq that is in its journal.
+    fn state_of_node(&self) -> Heard {
+        let (ready, staleness) = (self.fleet.is_ready(), self.fleet.staleness());
+        Heard {
+            nonce: self.heard.nonce,
+            staleness,
+            ready,
+            head: *self.head.borrow(),
+            echoed: true,
         }
     }
 
@@ -225,8 +339,12 @@ impl Watch {
         let mut bytes = 0;
         let mut seq = through;
         for (at, record) in &records {
-            if self.filter.shows(record) {
-                let shown = outward::revocation(record);
+            if self.shows(record) {
+                let shown = if self.follower.is_some() {
+                    wire::record_out(record)
+                } else {
+                    outward::revocation(record)
+                };
                 bytes += prost::Message::encoded_len(&shown);
                 if bytes > limits::WATCH_BATCH_BYTES_MAX && !revocations.is_empty() {
                     break;
@@ -242,6 +360,13 @@ impl Watch {
         Ok((!revocations.is_empty()).then_some(Records { revocations }))
     }
 
+    fn shows(&self, record: &Record) -> bool {
+        let is_echo = self
+            .follower
+            .is_some_and(|follower| record.origin == Some(follower.run.boot));
+        !is_echo && self.filter.shows(record)
+    }
+
     fn hello(&self) -> Hello {
         Hello {
             node_id: format!("{:016x}", self.ledger.node()),
@@ -249,14 +374,21 @@ impl Watch {
             watch_id: self.watching.id(),
             mode: self.mode.into(),
             settings_digest: self.ledger.semantics().digest().to_vec(),
+            bounds: match self.follower {
+                Some(_) => wire::bounds_out(&self.ledger.bounds()),
+                None => Vec::new(),
+            },
         }
     }
 
-    fn sign_of_life(&self) -> Heartbeat {
+    fn sign_of_life(&mut self, of: Heard) -> Heartbeat {
+        self.last_heartbeat = Instant::now();
         Heartbeat {
             server_time: outward::time(self.ledger.wall()),
-            head: *self.head.borrow(),
-            staleness: Some(prost_types::Duration::default()),
+            head: of.head,
+            staleness: outward::staleness(of.staleness),
+            nonce: of.nonce,
+            ready: of.ready,
         }
     }
 }

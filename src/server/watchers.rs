@@ -3,12 +3,20 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use crate::limits;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fleet::{Fleet, Role, Run},
+    ledger::Ledger,
+    limits,
+};
 
 /// The watches that are open, by their numbers.
 #[derive(Debug, Default)]
@@ -17,17 +25,43 @@ pub(super) struct Watchers {
     last_id: AtomicU64,
 }
 
+/// A watch of another node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Follower {
+    /// Which node, and which run of it.
+    pub(super) run: Run,
+    /// What it is to this one.
+    pub(super) role: Role,
+}
+
 /// Who watches, and how far they have come.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) watcher: String,
     pub(super) actor: String,
+    pub(super) follower: Option<Follower>,
     seq: AtomicU64,
+    nonce: AtomicU64,
+    poked: Notify,
+    /// Ends this watch: its follower is a clone.
+    cloned: CancellationToken,
+    /// When it opened, by the steady clock.
+    opened: Duration,
 }
 
 impl Place {
     pub(super) fn seq(&self) -> u64 {
         self.seq.load(Ordering::Relaxed)
+    }
+
+    /// A follower sent a nonce, to be echoed.
+    pub(super) fn hear(&self, nonce: u64) {
+        self.nonce.store(nonce, Ordering::SeqCst);
+        self.poked.notify_one();
+    }
+
+    pub(super) fn nonce(&self) -> u64 {
+        self.nonce.load(Ordering::SeqCst)
     }
 }
 
@@ -35,37 +69,84 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Watching {
     watchers: Arc<Watchers>,
+    fleet: Arc<Fleet>,
     id: u64,
-    place: Arc<Place>,
+    pub(super) place: Arc<Place>,
+    ledger: Ledger,
 }
 
 impl Watchers {
     /// Opens a watch; `None` when there are too many.
-    pub(super) fn open(self: &Arc<Self>, watcher: String, actor: String) -> Option<Watching> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn open(
+        self: &Arc<Self>,
+        watcher: String,
+        actor: String,
+        follower: Option<Follower>,
+        fleet: &Arc<Fleet>,
+        ledger: &Ledger,
+    ) -> Option<Watching> {
+        let mut open = self.lock();
         if open.len() >= limits::WATCHERS_MAX {
             return None;
         }
         let place = Arc::new(Place {
             watcher,
             actor,
+            follower,
             seq: AtomicU64::new(0),
+            nonce: AtomicU64::new(0),
+            poked: Notify::new(),
+            cloned: CancellationToken::new(),
+            opened: fleet.steady(),
         });
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         open.insert(id, Arc::clone(&place));
         Some(Watching {
             watchers: Arc::clone(self),
+            fleet: Arc::clone(fleet),
             id,
             place,
+            ledger: ledger.clone(),
         })
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, id: u64) -> Option<Arc<Place>> {
+        self.lock().get(&id).map(Arc::clone)
     }
 
     /// All of them.
     pub(super) fn list(&self) -> Vec<(u64, Arc<Place>)> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.lock();
         open.iter()
             .map(|(id, place)| (*id, Arc::clone(place)))
             .collect()
+    }
+
+    /// Whether a follower that has just spoken is one of two that live under one node id: then its
+    /// disk was cloned, and both watches end. A watch that a killed process left behind does not
+    /// speak.
+    pub(super) fn is_cloned(&self, speaking: &Place, steady: Duration) -> bool {
+        let Some(own) = speaking.follower else {
+            return false;
+        };
+        let open = self.lock();
+        let is_younger_twin = |place: &&Arc<Place>| {
+            let twin = place.follower.map(|follower| follower.run);
+            twin.is_some_and(|twin| twin.node == own.run.node && twin.boot != own.run.boot)
+                && place.opened > speaking.opened
+                && steady > place.opened + limits::CLONE_OVERLAP
+        };
+        let Some(twin) = open.values().find(is_younger_twin) else {
+            return false;
+        };
+        twin.cloned.cancel();
+        speaking.cloned.cancel();
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Place>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,15 +159,28 @@ impl Watching {
     pub(super) fn at(&self, seq: u64) {
         self.place.seq.store(seq, Ordering::Relaxed);
     }
+
+    /// Its follower has something to be echoed.
+    pub(super) async fn poked(&self) {
+        self.place.poked.notified().await;
+    }
+
+    /// Its follower was found to be a clone.
+    pub(super) async fn cloned(&self) {
+        self.place.cloned.cancelled().await;
+    }
+
+    pub(super) fn is_cloned(&self) -> bool {
+        self.place.cloned.is_cancelled()
+    }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let mut open = self
-            .watchers
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        open.remove(&self.id);
+        self.watchers.lock().remove(&self.id);
+        if let Some(follower) = self.place.follower {
+            let followers = &self.fleet.followers;
+            followers.disconnected(follower.run.node, self.ledger.wall());
+        }
     }
 }

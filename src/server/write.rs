@@ -1,8 +1,11 @@
 //! Revoke, RevokeUser, Restore.
 
+use std::time::Duration;
+
 use tonic::Status;
 
 use crate::{
+    fleet::Who,
     ledger::{Ledger, Named, Receipt, Restore, Revoke, WriteError},
     limits,
     model::{Reason, Target},
@@ -10,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    Service,
     check::Judge,
     inward, outward,
     status::{self, BadField},
@@ -17,11 +21,12 @@ use super::{
 
 /// Revokes targets.
 pub(super) async fn revoke(
-    judge: &Judge,
+    service: &Service,
     actor: &str,
-    request: v1::RevokeRequest,
+    mut request: v1::RevokeRequest,
 ) -> Result<v1::RevokeResponse, Status> {
-    let ledger = &judge.ledger;
+    let (judge, ledger) = (&service.judge, &service.judge.ledger);
+    let wait_for = inward::wait_for(request.wait_for.take())?;
     let mut audit = Audit::of("Revoke", actor, &request.request_id, request.targets.len());
     let order = match are_genuine(judge, &request.targets).await {
         Ok(()) => parse_revoke(ledger, actor, request),
@@ -31,15 +36,18 @@ pub(super) async fn revoke(
     let receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
     Ok(v1::RevokeResponse {
         receipts: receipts.into_iter().map(outward::receipt).collect(),
+        propagation: spread(service, wait_for).await,
     })
 }
 
 /// Revokes one user.
 pub(super) async fn revoke_user(
-    ledger: &Ledger,
+    service: &Service,
     actor: &str,
     request: v1::RevokeUserRequest,
 ) -> Result<v1::RevokeUserResponse, Status> {
+    let ledger = &service.judge.ledger;
+    let wait_for = inward::wait_for(request.wait_for)?;
     let mut audit = Audit::of("RevokeUser", actor, &request.request_id, 1);
     let user = v1::target::Kind::User(v1::UserTarget {
         iss: request.iss,
@@ -55,6 +63,7 @@ pub(super) async fn revoke_user(
             reason: request.reason,
             comment: request.comment,
             request_id: request.request_id,
+            wait_for: None,
             validate_only: request.validate_only,
         },
     );
@@ -67,15 +76,18 @@ pub(super) async fn revoke_user(
     let mut receipts = carry_out(audit, order, async |order| ledger.revoke(order).await).await?;
     Ok(v1::RevokeUserResponse {
         receipt: receipts.pop().map(outward::receipt),
+        propagation: spread(service, wait_for).await,
     })
 }
 
 /// Lifts rules of targets.
 pub(super) async fn restore(
-    ledger: &Ledger,
+    service: &Service,
     actor: &str,
-    request: v1::RestoreRequest,
+    mut request: v1::RestoreRequest,
 ) -> Result<v1::RestoreResponse, Status> {
+    let ledger = &service.judge.ledger;
+    let wait_for = inward::wait_for(request.wait_for.take())?;
     let mut audit = Audit::of("Restore", actor, &request.request_id, request.targets.len());
     let order = parse_restore(ledger, actor, request);
     if let Ok(order) = &order {
@@ -84,7 +96,16 @@ pub(super) async fn restore(
     let receipts = carry_out(audit, order, async |order| ledger.restore(order).await).await?;
     Ok(v1::RestoreResponse {
         receipts: receipts.into_iter().map(outward::receipt).collect(),
+        propagation: spread(service, wait_for).await,
     })
+}
+
+/// Waits for followers, if that was asked for: what was written stands at or before the head.
+async fn spread(service: &Service, wait_for: Option<(Who, Duration)>) -> Option<v1::Propagation> {
+    let (who, within) = wait_for?;
+    let head = service.judge.ledger.condition().head;
+    let spread = service.spread(head, who, within, None).await;
+    Some(outward::propagation(spread))
 }
 
 /// A token that nobody vouches for names no token that could be used: revoking it by mistake would

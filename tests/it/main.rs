@@ -13,6 +13,8 @@ mod conformance;
 mod fuzz;
 mod grpc;
 mod harness;
+mod issuers;
 mod process;
+mod sync;
 mod tidy;
 mod verification;

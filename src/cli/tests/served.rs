@@ -7,10 +7,11 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    fleet::Fleet,
     journal::{Journal, Storage},
     ledger::{Ledger, Options},
     model::Semantics,
-    server::{SERVICE, Service},
+    server::{Access, SERVICE, Service},
 };
 
 use super::*;
@@ -50,8 +51,15 @@ impl Node {
         health
             .set_service_status(SERVICE, tonic_health::ServingStatus::Serving)
             .await;
+        let fleet = Arc::new(Fleet::alone(Arc::new(SystemClock)));
         tonic::transport::Server::builder()
-            .add_service(Service::new(self.ledger.clone(), None, self.stop.clone()))
+            .add_service(Service::new(
+                self.ledger.clone(),
+                fleet,
+                None,
+                Access::default(),
+                self.stop.clone(),
+            ))
             .add_service(health_service)
             .serve_with_incoming_shutdown(incoming, self.stop.cancelled())
             .await

@@ -120,6 +120,9 @@ async fn watch(
 ) -> Result<(), Failure> {
     let mut client = server.client().await?;
     let request = v1::WatchRevocationsRequest {
+        exclude_origin: 0,
+        follower: None,
+        ranges: Vec::new(),
         cursor: printer.cursor().to_vec(),
         start: if args.from_now {
             Start::Now

@@ -68,6 +68,7 @@ impl Node {
                 cut_off: *cut_off,
                 until: UnixNanos::FOREVER,
                 kept_by: KeptBy::Itself,
+                kept_from: UnixNanos::ZERO,
                 except: except.to_vec(),
             };
             let dot = Dot {

@@ -251,6 +251,86 @@ fn on_a_failing_disk_writes_are_refused_and_check_goes_on() {
     assert!(is_healthy);
 }
 
+/// What other nodes revoked was once refused with everything else when the disk had failed, so that a
+/// node with a broken disk let in whom its peers had locked out.
+#[test]
+fn on_a_failing_disk_what_others_revoked_is_enforced_from_memory() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let others = {
+        let node = Setup::new().start(&Disk::default());
+        runtime.block_on(node.revoke_one(user("u"), all()));
+        runtime.block_on(node.revoke_one(user("v"), all()));
+        let records = runtime.block_on(node.records());
+        records
+            .into_iter()
+            .map(|(_, record)| record)
+            .collect::<Vec<_>>()
+    };
+    let of_user = |sub: &str| Claims {
+        sub: sub.to_owned().into(),
+        ..token("t", T0, HOUR)
+    };
+    for healthy_for in 0..40 {
+        let (setup, disk) = (Setup::new(), Disk::recording());
+        let node = setup.start(&disk);
+        runtime.block_on(node.revoke_one(user("mine"), all()));
+        disk.fail_after(healthy_for);
+        let merge = |records: &[Record]| {
+            let order = Merge {
+                records: records.to_vec(),
+                place: Some(("cursor".to_owned(), vec![7])),
+                must_be_durable: false,
+            };
+            runtime.block_on(node.merge(order))
+        };
+        // The write on which the disk fails is refused; whoever sent it sends it again.
+        let first = merge(&others[..1])
+            .or_else(|_| merge(&others[..1]))
+            .unwrap();
+        let second = merge(&others[1..])
+            .or_else(|_| merge(&others[1..]))
+            .unwrap();
+        assert_eq!(
+            first.durable && second.durable,
+            node.condition().failure.is_none()
+        );
+        for sub in ["mine", "u", "v"] {
+            assert!(
+                node.is_revoked(&of_user(sub)),
+                "{sub}, after {healthy_for} good actions"
+            );
+        }
+        let refused = runtime.block_on(node.revoke(revoke([user("w")], all())));
+        assert_eq!(refused.is_err(), node.condition().failure.is_some());
+        assert!(
+            node.is_revoked(&of_user("u")) && !(refused.is_err() && node.is_revoked(&of_user("w")))
+        );
+        node.stop();
+        disk.heal();
+
+        let node = setup.start(&disk);
+        assert!(node.is_revoked(&of_user("mine")));
+        let place = runtime
+            .block_on(node.remembered("cursor".to_owned()))
+            .unwrap();
+        if place.is_some() {
+            assert!(
+                node.is_revoked(&of_user("u")),
+                "a cursor goes with its records"
+            );
+        }
+        if first.durable {
+            assert!(
+                node.is_revoked(&of_user("u")),
+                "what was acknowledged is kept"
+            );
+        }
+        node.stop();
+    }
+}
+
 #[test]
 fn a_disk_that_fails_while_starting_is_told_and_nothing_panics() {
     let (setup, disk) = (Setup::new(), Disk::recording());

@@ -39,6 +39,33 @@ async fn logging_out_now_reaches_tokens_that_seem_to_be_issued_a_little_later() 
 }
 
 #[tokio::test]
+async fn revoking_a_user_tells_of_tokens_that_name_none() {
+    // Keycloak's lightweight access tokens have no `sub`: the revocation of their user was
+    // acknowledged without a word, and they went on.
+    let setup = Setup::new();
+    let node = setup.start(&Disk::default());
+    see(&setup, &node, Duration::ZERO);
+    let receipt = node.revoke_one(user("u"), AskedRules::default()).await;
+    assert!(receipt.warnings.is_empty(), "{:?}", receipt.warnings);
+    let nameless = Claims {
+        sub: "".into(),
+        ..token("light", setup.clock.wall(), HOUR)
+    };
+    assert_eq!(node.judge(&nameless), Verdict::Active);
+    let told = |receipt: &Receipt| {
+        let warnings = receipt.warnings.iter();
+        let part = "tokens of this issuer that name no user were checked here";
+        warnings.filter(|text| text.contains(part)).count()
+    };
+    let receipt = node.revoke_one(user("u"), all()).await;
+    assert_eq!(told(&receipt), 1, "{:?}", receipt.warnings);
+    assert_eq!(node.judge(&nameless), Verdict::Active);
+    let session = target(What::Session("s".to_owned()));
+    let receipt = node.revoke_one(session, all()).await;
+    assert_eq!(told(&receipt), 0, "{:?}", receipt.warnings);
+}
+
+#[tokio::test]
 async fn not_before_is_the_first_whole_second_that_is_safe() {
     let mut setup = Setup::new();
     setup.change(|semantics| semantics.defaults.clock_skew = Some(Duration::ZERO));

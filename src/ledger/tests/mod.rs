@@ -6,9 +6,9 @@ mod bounds;
 mod crash;
 mod defaults;
 mod disk;
-
 mod history;
 mod sweeping;
+mod sync_model;
 mod watching;
 
 use std::{sync::Arc, time::Duration};

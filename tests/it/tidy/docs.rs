@@ -15,6 +15,7 @@ fn pages() -> Vec<File> {
         "CHANGELOG.md",
         "fuzz/README.md",
         "tests/clients/README.md",
+        "tests/issuers/README.md",
     ] {
         pages.push(File {
             path: path.to_owned(),

@@ -11,6 +11,7 @@ use std::{
 use redb::{StorageBackend, backends::InMemoryBackend};
 use rescind::{
     clock::ManualClock,
+    fleet::Fleet,
     journal::Journal,
     ledger::{Ledger, Options, WriterThread},
     limits,
@@ -20,7 +21,7 @@ use rescind::{
         WatchRevocationsRequest, revocation_service_client::RevocationServiceClient,
         watch_revocations_response::Event,
     },
-    server::{SERVICE, Service},
+    server::{Access, SERVICE, Service},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -118,6 +119,7 @@ impl Node {
         };
         let journal = Journal::open_with(disk, true).unwrap();
         let (ledger, writer) = Ledger::open(journal, &options).unwrap();
+        let fleet = Arc::new(Fleet::alone(Arc::clone(&options.clock)));
         let stop = CancellationToken::new();
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter
@@ -126,7 +128,13 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = Server::builder()
-            .add_service(Service::new(ledger, None, stop.clone()))
+            .add_service(Service::new(
+                ledger,
+                fleet,
+                None,
+                Access::default(),
+                stop.clone(),
+            ))
             .add_service(health)
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener),

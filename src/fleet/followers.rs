@@ -1,0 +1,252 @@
+//! Who follows a node, and how far they have made durable what it fed them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::{limits, model::UnixNanos};
+
+use super::NodeId;
+
+/// What a follower is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A member of the mesh.
+    Peer,
+    /// A leaf of this hub.
+    Leaf,
+}
+
+impl Role {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Leaf => "leaf",
+        }
+    }
+}
+
+/// What is known of a follower.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownFollower {
+    /// What it is.
+    pub role: Role,
+    /// Where it called from.
+    pub address: String,
+    /// When it was last heard of.
+    pub seen_at: UnixNanos,
+    /// Watches that it has open.
+    #[serde(skip)]
+    pub watches: usize,
+    /// The seq of this node's journal up to which it has made everything durable.
+    #[serde(skip)]
+    pub acked: u64,
+}
+
+/// Whom to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Everyone.
+    All,
+    /// This many.
+    Count(u32),
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// The seq of this node's journal that is to be durable elsewhere.
+    pub seq: u64,
+    /// With whom.
+    pub who: Who,
+    /// How long at most.
+    pub within: Duration,
+    /// Who has it already: it came from there.
+    pub except: Option<NodeId>,
+}
+
+/// How far a write has spread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Propagation {
+    /// How many were waited for.
+    pub expected: u32,
+    /// How many have it.
+    pub applied: u32,
+    /// Who has not said so.
+    pub pending: Vec<String>,
+}
+
+/// Who follows a node.
+#[derive(Debug)]
+pub struct Followers {
+    known: Mutex<BTreeMap<NodeId, KnownFollower>>,
+    changed: watch::Sender<()>,
+}
+
+impl Default for Followers {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
+    }
+}
+
+impl Followers {
+    /// Those that the journal knows of: whoever was there before a restart is still waited for.
+    pub fn recall(&self, saved: &[u8]) {
+        let saved: BTreeMap<String, KnownFollower> =
+            serde_json::from_slice(saved).unwrap_or_default();
+        let mut known = self.lock();
+        for (id, follower) in saved {
+            if let Some(id) = NodeId::parse(&id) {
+                known.entry(id).or_insert(follower);
+            }
+        }
+    }
+
+    /// What is to be kept of them.
+    pub fn save(&self) -> Vec<u8> {
+        let known = self.lock();
+        let saved: BTreeMap<String, &KnownFollower> = known
+            .iter()
+            .map(|(id, follower)| (id.to_string(), follower))
+            .collect();
+        serde_json::to_vec(&saved).unwrap_or_default()
+    }
+
+    /// A follower has opened a watch, and has everything up to a seq.
+    pub fn connected(&self, id: NodeId, role: Role, address: &str, has: u64, now: UnixNanos) {
+        let mut known = self.lock();
+        forget_old(&mut known, now);
+        let follower = known.entry(id).or_insert_with(|| KnownFollower {
+            role,
+            address: String::new(),
+            seen_at: now,
+            watches: 0,
+            acked: 0,
+        });
+        follower.role = role;
+        address.clone_into(&mut follower.address);
+        follower.seen_at = now;
+        follower.watches += 1;
+        // A follower whose disk was lost has less than it once had.
+        follower.acked = has;
+        drop(known);
+        self.changed.send_replace(());
+    }
+
+    /// One of its watches has ended.
+    pub fn disconnected(&self, id: NodeId, now: UnixNanos) {
+        let mut known = self.lock();
+        if let Some(follower) = known.get_mut(&id) {
+            follower.watches = follower.watches.saturating_sub(1);
+            follower.seen_at = now;
+        }
+        drop(known);
+        self.changed.send_replace(());
+    }
+
+    /// It has made everything durable up to a seq.
+    pub fn acked(&self, id: NodeId, seq: Option<u64>, now: UnixNanos) {
+        let mut known = self.lock();
+        let Some(follower) = known.get_mut(&id) else {
+            return;
+        };
+        follower.seen_at = now;
+        let Some(seq) = seq.filter(|seq| *seq > follower.acked) else {
+            return;
+        };
+        follower.acked = seq;
+        drop(known);
+        self.changed.send_replace(());
+    }
+
+    /// All that are known.
+    pub fn list(&self, now: UnixNanos) -> Vec<(NodeId, KnownFollower)> {
+        let mut known = self.lock();
+        forget_old(&mut known, now);
+        known
+            .iter()
+            .map(|(id, follower)| (*id, follower.clone()))
+            .collect()
+    }
+
+    /// Waits until followers have made a seq durable, or for as long as was asked.
+    /// `configured`: who should follow too, and is not known to.
+    pub async fn wait(
+        &self,
+        asked: Wait,
+        now: impl Fn() -> UnixNanos,
+        configured: impl Fn(&dyn Fn(NodeId) -> bool) -> Vec<String>,
+    ) -> Propagation {
+        let mut changed = self.changed.subscribe();
+        let end = tokio::time::Instant::now() + asked.within;
+        loop {
+            changed.mark_unchanged();
+            let mut known = self.list(now());
+            let is_known = |id| known.iter().any(|(known, _)| *known == id);
+            let configured = configured(&is_known);
+            known.retain(|(id, _)| Some(*id) != asked.except);
+            let spread = spread(asked, &known, configured);
+            if spread.applied >= spread.expected {
+                return spread;
+            }
+            if tokio::time::timeout_at(end, changed.changed())
+                .await
+                .is_err()
+            {
+                return spread;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, KnownFollower>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spread(
+    Wait { seq, who, .. }: Wait,
+    known: &[(NodeId, KnownFollower)],
+    configured: Vec<String>,
+) -> Propagation {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let has = known
+        .iter()
+        .filter(|(_, follower)| follower.acked >= seq)
+        .count();
+    let lacking = known
+        .iter()
+        .filter(|(_, follower)| follower.acked < seq)
+        .map(|(id, follower)| format!("{id} ({})", follower.address));
+    let all = number(known.len() + configured.len());
+    let pending = lacking.chain(configured);
+    let expected = match who {
+        Who::All => all,
+        Who::Count(count) => count,
+    };
+    let applied = number(has).min(expected);
+    Propagation {
+        expected,
+        applied,
+        pending: if applied >= expected {
+            Vec::new()
+        } else {
+            pending.take(limits::PENDING_NAMED_MAX).collect()
+        },
+    }
+}
+
+fn forget_old(known: &mut BTreeMap<NodeId, KnownFollower>, now: UnixNanos) {
+    known.retain(|_, follower| {
+        follower.watches > 0 || now.since(follower.seen_at) <= limits::FOLLOWER_KEPT
+    });
+}

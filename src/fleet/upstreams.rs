@@ -1,0 +1,338 @@
+//! Whom a node follows, and how level it is with them.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::model::{UnixNanos, nanos_of};
+
+use super::{NodeId, Run};
+
+/// What an upstream is to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A member of the same mesh: all of them are followed.
+    Peer,
+    /// One of several that know the same: the best of them counts.
+    Hub,
+}
+
+impl Kind {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Hub => "hub",
+        }
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No connection yet.
+    #[default]
+    Connecting,
+    /// It sends what this node has missed.
+    CatchingUp,
+    /// It has been caught up with.
+    Following,
+    /// The last connection ended in an error.
+    Failed,
+    /// It is this node.
+    Itself,
+}
+
+impl Phase {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::CatchingUp => "catching-up",
+            Self::Following => "following",
+            Self::Failed => "failed",
+            Self::Itself => "self",
+        }
+    }
+}
+
+/// What is known of one upstream.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamView {
+    /// Where its connection stands.
+    pub phase: Phase,
+    /// Who it is, once met.
+    pub run: Option<Run>,
+    /// When this connection began.
+    pub connected_at: Option<UnixNanos>,
+    /// What went wrong last.
+    pub last_error: String,
+    /// Whether it was caught up with once in this run.
+    pub has_caught_up: bool,
+    /// Whether it was itself ready then, or since.
+    pub is_ready: bool,
+    /// By the steady clock: everything that it had acknowledged by then is enforced here.
+    pub heard_at: Option<Duration>,
+    /// By the steady clock: everything that anybody it speaks for had acknowledged by then is. Of a
+    /// peer the same, since every peer is followed; a hub also tells how stale it is itself.
+    pub level_at: Option<Duration>,
+    /// The last seq of its journal that was dealt with.
+    pub seq: u64,
+    /// The newest seq of its journal, as far as it said.
+    pub head: u64,
+    /// Records received in this run.
+    pub received: u64,
+    /// How many of them changed something.
+    pub changed: u64,
+    /// How many could not be taken in.
+    pub refused: u64,
+    /// Whether its settings give records another meaning.
+    pub settings_differ: bool,
+    /// Ranges of keys that silently differed and were read again.
+    pub ranges_healed: u64,
+    /// Of a hub: records to be handed up yet.
+    pub outbox: u64,
+}
+
+/// One address that is followed.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Where.
+    pub address: String,
+    /// What it is to this node.
+    pub kind: Kind,
+    view: Mutex<UpstreamView>,
+    level: Arc<Level>,
+}
+
+/// One configured entry: an address, or a name that has several.
+#[derive(Debug)]
+pub struct Group {
+    /// As configured.
+    pub name: String,
+    /// What its members are to this node.
+    pub kind: Kind,
+    /// How many others must answer before all are taken to have; `None`: as many as are listed,
+    /// and at least one.
+    pub expected: Option<usize>,
+    members: Mutex<Vec<Arc<Upstream>>>,
+    level: Arc<Level>,
+}
+
+/// Since when this node is level with all that it follows, so that a Check need ask one number.
+#[derive(Debug, Default)]
+struct Level {
+    groups: Mutex<Vec<Arc<Group>>>,
+    /// Nanoseconds of the steady clock, plus one; zero: never; all ones: there is nobody to follow.
+    since: AtomicU64,
+}
+
+/// Whom a node follows.
+#[derive(Debug)]
+pub struct Upstreams {
+    level: Arc<Level>,
+}
+
+impl Default for Upstreams {
+    fn default() -> Self {
+        let level = Level::default();
+        level.since.store(u64::MAX, Ordering::Relaxed);
+        Self {
+            level: Arc::new(level),
+        }
+    }
+}
+
+impl Upstreams {
+    /// Adds a configured entry, without members yet.
+    pub fn add(&self, name: String, kind: Kind, expected: Option<usize>) -> Arc<Group> {
+        let group = Arc::new(Group {
+            name,
+            kind,
+            expected,
+            members: Mutex::default(),
+            level: Arc::clone(&self.level),
+        });
+        lock(&self.level.groups).push(Arc::clone(&group));
+        self.level.compute();
+        group
+    }
+
+    /// All of them, as they are now.
+    pub fn list(&self) -> Vec<(Arc<Upstream>, UpstreamView)> {
+        let groups = lock(&self.level.groups).clone();
+        let members = groups.iter().flat_map(|group| group.members());
+        members
+            .map(|member| {
+                let view = member.view();
+                (member, view)
+            })
+            .collect()
+    }
+
+    /// Whether nobody is to be followed.
+    pub fn are_none(&self) -> bool {
+        lock(&self.level.groups).is_empty()
+    }
+
+    pub(super) fn staleness(&self, steady: impl Fn() -> Duration) -> Option<Duration> {
+        match self.level.since.load(Ordering::Acquire) {
+            0 => None,
+            u64::MAX => Some(Duration::ZERO),
+            since => Some(steady().saturating_sub(Duration::from_nanos(since - 1))),
+        }
+    }
+
+    /// The hubs, by address.
+    pub fn hubs(&self) -> Vec<String> {
+        let list = self.list().into_iter();
+        list.filter(|(upstream, _)| upstream.kind == Kind::Hub)
+            .map(|(upstream, _)| upstream.address.clone())
+            .collect()
+    }
+
+    /// Peers, by address, that are not known to follow this node.
+    pub fn unknown_peers(&self, is_known: &dyn Fn(NodeId) -> bool) -> Vec<String> {
+        let list = self.list().into_iter();
+        list.filter(|(upstream, view)| {
+            upstream.kind == Kind::Peer
+                && view.phase != Phase::Itself
+                && !view.run.is_some_and(|run| is_known(run.node))
+        })
+        .map(|(upstream, _)| upstream.address.clone())
+        .collect()
+    }
+
+    pub(super) fn have_one_ready(&self) -> bool {
+        let list = self.list();
+        list.iter()
+            .any(|(_, view)| view.has_caught_up && view.is_ready)
+    }
+
+    pub(super) fn all_have_answered(&self) -> bool {
+        let groups = lock(&self.level.groups).clone();
+        groups.iter().all(|group| group.has_answered())
+    }
+
+    pub(super) fn waiting_for(&self) -> Vec<String> {
+        let groups = lock(&self.level.groups).clone();
+        let waiting = groups.iter().filter(|group| !group.has_answered());
+        waiting
+            .map(|group| {
+                let others = group.others();
+                let caught_up = others.iter().filter(|view| view.has_caught_up).count();
+                let expected = group.expected.unwrap_or(others.len().max(1));
+                format!(
+                    "{} {}: caught up with {caught_up} of {expected}",
+                    group.kind.as_str(),
+                    group.name
+                )
+            })
+            .collect()
+    }
+}
+
+impl Group {
+    /// Its members.
+    pub fn members(&self) -> Vec<Arc<Upstream>> {
+        lock(&self.members).clone()
+    }
+
+    /// A member at this address, added when there is none.
+    pub fn member(&self, address: &str) -> Arc<Upstream> {
+        let mut members = lock(&self.members);
+        if let Some(member) = members.iter().find(|member| member.address == address) {
+            return Arc::clone(member);
+        }
+        let member = Arc::new(Upstream {
+            address: address.to_owned(),
+            kind: self.kind,
+            view: Mutex::default(),
+            level: Arc::clone(&self.level),
+        });
+        members.push(Arc::clone(&member));
+        drop(members);
+        self.level.compute();
+        member
+    }
+
+    /// Takes a member out: it no longer counts.
+    pub fn remove(&self, address: &str) {
+        lock(&self.members).retain(|member| member.address != address);
+        self.level.compute();
+    }
+
+    fn others(&self) -> Vec<UpstreamView> {
+        let views = self.members().into_iter().map(|member| member.view());
+        views.filter(|view| view.phase != Phase::Itself).collect()
+    }
+
+    fn has_answered(&self) -> bool {
+        let others = self.others();
+        let caught_up = others.iter().filter(|view| view.has_caught_up).count();
+        caught_up == others.len() && caught_up >= self.expected.unwrap_or(1)
+    }
+
+    /// Since when this node is level with it, in nanoseconds; zero: never, all ones: nobody counts.
+    fn level(&self) -> u64 {
+        let members = self.members();
+        // A name that has never been resolved may hide anybody.
+        if members.is_empty() {
+            return 0;
+        }
+        let since =
+            |view: &UpstreamView| view.level_at.map_or(0, |at| nanos_of(at).saturating_add(1));
+        let others = self.others();
+        let levels = others.iter().map(since);
+        match self.kind {
+            Kind::Peer => levels.min().unwrap_or(u64::MAX),
+            Kind::Hub => levels.max().unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Level {
+    fn compute(&self) {
+        let groups = lock(&self.groups).clone();
+        let of_kind = |kind| groups.iter().filter(move |group| group.kind == kind);
+        // Every peer must be level; of hubs, which know the same, the best counts.
+        let peers = of_kind(Kind::Peer).map(|group| group.level()).min();
+        let hubs = of_kind(Kind::Hub).map(|group| group.level()).max();
+        let since = peers.into_iter().chain(hubs).min().unwrap_or(u64::MAX);
+        self.since.store(since, Ordering::Release);
+    }
+}
+
+impl Upstream {
+    /// What is known of it.
+    pub fn view(&self) -> UpstreamView {
+        lock(&self.view).clone()
+    }
+
+    /// A nonce that was sent at `sent_at` was echoed by an upstream that is `staleness` stale itself;
+    /// `None`: it has never been level. What was once true of the past stays true.
+    pub fn heard(&self, sent_at: Duration, staleness: Option<Duration>) {
+        let level_at = match self.kind {
+            Kind::Peer => Some(sent_at),
+            Kind::Hub => staleness.map(|theirs| sent_at.saturating_sub(theirs)),
+        };
+        self.update(|view| {
+            view.heard_at = view.heard_at.max(Some(sent_at));
+            view.level_at = view.level_at.max(level_at);
+        });
+    }
+
+    /// Notes what was learnt.
+    pub fn update(&self, learnt: impl FnOnce(&mut UpstreamView)) {
+        learnt(&mut lock(&self.view));
+        self.level.compute();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

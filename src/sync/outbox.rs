@@ -1,0 +1,271 @@
+//! What a leaf hands up to a hub: every record of its log above the outbox position, whoever wrote
+//! it.
+//!
+//! The position is (own seq, the hub's cursor at its acknowledgement): it says that the hub had, at
+//! that cursor, everything of this log up to that seq. A hub that no longer has the cursor – its
+//! disk was lost or rolled back – is sent everything again.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    fleet::{NodeId, Propagation, Run, Upstream, Waiting, Who},
+    ledger::Chunk,
+    limits,
+    proto::v1::{self, WatchMode},
+    wire,
+};
+
+use super::{
+    Sync,
+    connection::{self, Ask, Client, Ended},
+    follow::role_of,
+    held::Held,
+};
+
+const VERSION: u8 = 1;
+
+/// Up to where a hub has this node's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    seq: u64,
+    cursor: Vec<u8>,
+}
+
+impl Mark {
+    fn encode(&self) -> Vec<u8> {
+        [&[VERSION][..], &self.seq.to_be_bytes(), &self.cursor].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        let (seq, cursor) = rest.split_first_chunk()?;
+        (*version == VERSION).then(|| Self {
+            seq: u64::from_be_bytes(*seq),
+            cursor: cursor.to_vec(),
+        })
+    }
+}
+
+/// What is to be handed up to one hub.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    sync: Sync,
+    upstream: Arc<Upstream>,
+    /// Of which hub, and where it stands.
+    mark: Option<(NodeId, Mark)>,
+}
+
+impl Outbox {
+    pub(super) fn new(sync: &Sync, upstream: &Arc<Upstream>) -> Self {
+        Self {
+            sync: sync.clone(),
+            upstream: Arc::clone(upstream),
+            mark: None,
+        }
+    }
+
+    /// Hands up whatever comes, as long as the connection holds.
+    pub(super) async fn run(&mut self, mut client: Client, run: Run, held: &Held) -> Ended {
+        let began = self.begin(&mut client, run).await;
+        let mut seq = match began {
+            Ok(seq) => seq,
+            Err(ended) => return ended,
+        };
+        let mut head = self.sync.ledger.subscribe();
+        loop {
+            self.note_size(&head, seq);
+            wait_for_work(&self.sync, &mut head, seq).await;
+            match self.hand_up(&mut client, run, held, seq).await {
+                Ok(through) => seq = through,
+                Err(ended) => return ended,
+            }
+            held.forget_up_to(seq);
+        }
+    }
+
+    /// From which seq to hand up.
+    async fn begin(&mut self, client: &mut Client, run: Run) -> Result<u64, Ended> {
+        let mark = match self.mark.take() {
+            Some((node, mark)) if node == run.node => Some(mark),
+            _ => self.saved(run).await?,
+        };
+        let Some(mark) = mark else { return Ok(0) };
+        let ask = Ask {
+            cursor: mark.cursor.clone(),
+            ..Ask::default()
+        };
+        let role = role_of(self.upstream.kind);
+        let begun = connection::watch(client, &self.sync.ledger, role, ask).await?;
+        if begun.run != run {
+            return Err("the hub was restarted meanwhile".to_owned().into());
+        }
+        if begun.hello.mode() != WatchMode::Resumed {
+            tracing::warn!(
+                hub = self.upstream.address,
+                "its disk was lost or restored: handing everything up again"
+            );
+            return Ok(0);
+        }
+        let seq = mark.seq;
+        self.mark = Some((run.node, mark));
+        Ok(seq)
+    }
+
+    async fn saved(&self, run: Run) -> Result<Option<Mark>, Ended> {
+        let name = Self::name(run);
+        let saved = self.sync.ledger.remembered(name).await;
+        let saved = saved.map_err(|error| format!("the journal cannot be read: {error}"))?;
+        let mark = saved.as_deref().and_then(Mark::decode);
+        // After a restore from a backup this log may be shorter than it once was.
+        let head = self.sync.ledger.condition().head;
+        Ok(mark.filter(|mark| mark.seq <= head))
+    }
+
+    fn name(run: Run) -> String {
+        format!("outbox:{}", run.node)
+    }
+
+    fn note_size(&self, head: &watch::Receiver<u64>, seq: u64) {
+        let size = head.borrow().saturating_sub(seq);
+        if self.upstream.view().outbox != size {
+            self.upstream.update(|view| view.outbox = size);
+        }
+    }
+
+    /// Hands up what stands after a seq, as much as one call takes. Returns how far that went.
+    async fn hand_up(
+        &mut self,
+        client: &mut Client,
+        run: Run,
+        held: &Held,
+        seq: u64,
+    ) -> Result<u64, Ended> {
+        let mut messages = Vec::new();
+        let mut through = seq;
+        while messages.len() < limits::MERGE_MESSAGES_MAX {
+            let chunk = self
+                .sync
+                .ledger
+                .read_after(through, limits::WATCH_BATCH_RECORDS_MAX)
+                .await
+                .map_err(|error| format!("the journal cannot be read: {error}"))?;
+            if chunk.through <= through {
+                break;
+            }
+            through = chunk.through;
+            let revocations = wanted(&chunk, held);
+            if !revocations.is_empty() {
+                messages.push(v1::MergeRecordsRequest {
+                    revocations,
+                    ..v1::MergeRecordsRequest::default()
+                });
+            }
+        }
+        let waiting = self.sync.fleet.hand_up.take(through);
+        if messages.is_empty() && waiting.is_empty() {
+            // The hub sent all of that itself, by the cursor up to which this node has followed it.
+            let cursor = held.cursor();
+            if !cursor.is_empty() {
+                self.advance(run, through, cursor).await?;
+            }
+            return Ok(through);
+        }
+        if messages.is_empty() {
+            messages.push(v1::MergeRecordsRequest::default());
+        }
+        let (answer, waiting) = self.call(client, run, messages, waiting).await?;
+        if answer.skipped > 0 {
+            tracing::warn!(
+                hub = self.upstream.address,
+                skipped = answer.skipped,
+                first = answer.first_skipped,
+                "the hub did not take everything"
+            );
+        }
+        self.advance(run, through, answer.cursor).await?;
+        let spread = answer.propagation.unwrap_or_default();
+        for waiting in waiting {
+            waiting.answer(Propagation {
+                // The hub itself has it too.
+                expected: spread.expected.saturating_add(1),
+                applied: spread.applied.saturating_add(1),
+                pending: spread.pending.clone(),
+            });
+        }
+        Ok(through)
+    }
+
+    async fn call(
+        &self,
+        client: &mut Client,
+        run: Run,
+        mut messages: Vec<v1::MergeRecordsRequest>,
+        waiting: Vec<Waiting>,
+    ) -> Result<(v1::MergeRecordsResponse, Vec<Waiting>), Ended> {
+        let longest = waiting.first().map(|waiting| waiting.wait);
+        if let Some(first) = messages.first_mut() {
+            first.hub_boot = run.boot.0;
+            first.follower = Some(v1::Follower {
+                node_id: NodeId(self.sync.ledger.node()).to_string(),
+                role: role_of(self.upstream.kind).into(),
+            });
+            first.wait_for = longest.map(|wait| v1::WaitFor {
+                who: Some(match wait.who {
+                    Who::All => v1::wait_for::Who::AllFollowers(true),
+                    Who::Count(count) => v1::wait_for::Who::Followers(count),
+                }),
+                timeout: prost_types::Duration::try_from(wait.within).ok(),
+            });
+        }
+        let patience = longest.map_or(Duration::ZERO, |wait| wait.within);
+        let call = client.merge_records(futures_util::stream::iter(messages));
+        match tokio::time::timeout(limits::PEER_CALL_TIMEOUT + patience, call).await {
+            Ok(Ok(answer)) => Ok((answer.into_inner(), waiting)),
+            Ok(Err(status)) => {
+                self.sync.fleet.hand_up.put_back(waiting);
+                Err(Ended::Failed(format!("handing up: {}", status.message())))
+            }
+            Err(_) => {
+                self.sync.fleet.hand_up.put_back(waiting);
+                Err("handing up: no answer in time".to_owned().into())
+            }
+        }
+    }
+
+    /// The hub has everything up to a seq, as of its cursor.
+    async fn advance(&mut self, run: Run, seq: u64, cursor: Vec<u8>) -> Result<(), Ended> {
+        let mark = Mark { seq, cursor };
+        let remembered = self.sync.ledger.remember(Self::name(run), mark.encode());
+        remembered.await.map_err(|error| error.to_string())?;
+        self.mark = Some((run.node, mark));
+        Ok(())
+    }
+}
+
+fn wanted(chunk: &Chunk, held: &Held) -> Vec<v1::Revocation> {
+    let rows = chunk.records.iter().filter(|(seq, _)| !held.has(*seq));
+    rows.map(|(_, record)| wire::record_out(record)).collect()
+}
+
+/// Waits until there is something above `seq` to hand up. What this node wrote is handed up at
+/// once; what others wrote a moment later, since most of it the hub will have sent by then.
+async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
+    let mut patience: Option<Instant> = None;
+    loop {
+        let newest = *head.borrow_and_update();
+        if !sync.fleet.hand_up.is_empty() || sync.ledger.own_head() > seq {
+            return;
+        }
+        if newest > seq {
+            patience.get_or_insert_with(|| Instant::now() + limits::OUTBOX_PATIENCE);
+        }
+        let end = patience.unwrap_or_else(|| Instant::now() + limits::DIGESTS_INTERVAL);
+        tokio::select! {
+            changed = head.changed() => if changed.is_err() { std::future::pending::<()>().await },
+            () = sync.fleet.hand_up.news() => {}
+            () = tokio::time::sleep_until(end) => if patience.is_some() { return },
+        }
+    }
+}
