@@ -172,6 +172,8 @@ pub const JWKS_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Redirects followed in one fetch, on the same host only.
 pub const JWKS_REDIRECTS_MAX: usize = 3;
 
+/// How far the clocks of nodes that follow each other may be apart: `forget_grace` covers it.
+pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(300);
 /// How long a node waits to join before `join` decides, when `join_timeout` is not configured.
 pub const JOIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// The longest `join_timeout`.

@@ -123,7 +123,10 @@ pub(crate) fn record_in(sent: v1::Revocation) -> Result<Record, String> {
             .and_then(RuleKind::from_number);
         let kind = kind.ok_or_else(|| format!("{target} has an unknown kind of rule"))?;
         let rule = rule_in(rule).map_err(|what| format!("{target}: {what}"))?;
-        rules.insert(kind, rule);
+        // One that says nothing would be news for ever.
+        if !rule.is_empty() {
+            rules.insert(kind, rule);
+        }
     }
     Ok(Record {
         target,

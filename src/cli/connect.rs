@@ -125,6 +125,11 @@ pub(super) struct Client {
 }
 
 impl Server {
+    /// It may take so much longer to answer.
+    pub(super) fn be_patient(&mut self, longer: Duration) {
+        self.timeout += longer;
+    }
+
     /// Connects.
     pub(super) async fn channel(&self) -> Result<Channel, Failure> {
         let uri = match &self.address {

@@ -15,6 +15,7 @@ mod connect;
 mod failure;
 mod healthcheck;
 mod list;
+mod nodes;
 mod output;
 mod restore;
 mod revoke;

@@ -7,7 +7,7 @@ use super::{
     connect::ConnectArgs,
     failure::Failure,
     output::OutputArgs,
-    revoke::{WriteArgs, show},
+    revoke::{WriteArgs, Written, show},
     target::TargetArgs,
     words::{RULES, parser},
 };
@@ -39,8 +39,9 @@ pub(super) struct RestoreArgs {
 }
 
 pub(super) async fn run(args: RestoreArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
+    let patience = args.write.patience();
     let request = v1::RestoreRequest {
-        wait_for: None,
+        wait_for: args.write.wait_for(),
         targets: vec![args.target.target(context.input, context.now)?],
         rules: args.rules.into_iter().map(i32::from).collect(),
         comment: args.write.comment,
@@ -48,7 +49,12 @@ pub(super) async fn run(args: RestoreArgs, context: &mut Context<'_>) -> Result<
         validate_only: args.write.validate_only,
     };
     let mut client = args.connect.client(context.environment).await?;
+    client.server.be_patient(patience);
     let response = client.server.answer(client.rpc.restore(request)).await?;
-    let write = (args.write.validate_only, "restored");
+    let write = Written {
+        validate_only: args.write.validate_only,
+        done: "restored",
+        propagation: response.propagation,
+    };
     show(context.out, args.output.output, write, response.receipts)
 }

@@ -1,6 +1,6 @@
 //! `rescind revoke` and `rescind revoke-user`.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
@@ -87,6 +87,42 @@ pub(super) struct WriteArgs {
     /// Check everything and answer as if, but change nothing
     #[arg(long)]
     pub(super) validate_only: bool,
+
+    /// Wait until other nodes enforce it too: all, or how many; says which have not
+    #[arg(long, value_name = "all|COUNT", value_parser = who)]
+    wait_for: Option<Who>,
+
+    /// How long to wait for them, at most 60s
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration, requires = "wait_for")]
+    wait_timeout: Duration,
+}
+
+/// What [`v1::wait_for::Who`] says, for a flag.
+type Who = v1::wait_for::Who;
+
+fn who(text: &str) -> Result<Who, String> {
+    if text == "all" {
+        return Ok(Who::AllFollowers(true));
+    }
+    let count = text.parse::<u32>().ok().filter(|count| *count > 0);
+    count
+        .map(Who::Followers)
+        .ok_or_else(|| "give all, or a number from 1".to_owned())
+}
+
+impl WriteArgs {
+    pub(super) fn wait_for(&self) -> Option<v1::WaitFor> {
+        let who = self.wait_for?;
+        Some(v1::WaitFor {
+            who: Some(who),
+            timeout: prost_types::Duration::try_from(self.wait_timeout).ok(),
+        })
+    }
+
+    /// How long the server may take beside its own work.
+    pub(super) fn patience(&self) -> Duration {
+        self.wait_for.map_or(Duration::ZERO, |_| self.wait_timeout)
+    }
 }
 
 /// Revokes a token, user, session, client, key, claim or issuer
@@ -164,8 +200,9 @@ impl ReasonArgs {
 }
 
 pub(super) async fn run(args: RevokeArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
+    let patience = args.write.patience();
     let request = v1::RevokeRequest {
-        wait_for: None,
+        wait_for: args.write.wait_for(),
         targets: vec![args.target.target(context.input, context.now)?],
         rules: args.rules.rules(context.now),
         expires_at: args
@@ -178,8 +215,13 @@ pub(super) async fn run(args: RevokeArgs, context: &mut Context<'_>) -> Result<u
         validate_only: args.write.validate_only,
     };
     let mut client = args.connect.client(context.environment).await?;
+    client.server.be_patient(patience);
     let response = client.server.answer(client.rpc.revoke(request)).await?;
-    let write = (args.write.validate_only, "revoked");
+    let write = Written {
+        validate_only: args.write.validate_only,
+        done: "revoked",
+        propagation: response.propagation,
+    };
     show(context.out, args.output.output, write, response.receipts)
 }
 
@@ -187,8 +229,9 @@ pub(super) async fn run_user(
     args: RevokeUserArgs,
     context: &mut Context<'_>,
 ) -> Result<u8, Failure> {
+    let patience = args.write.patience();
     let request = v1::RevokeUserRequest {
-        wait_for: None,
+        wait_for: args.write.wait_for(),
         iss: args.iss,
         sub: args.sub,
         rules: args.rules.rules(context.now),
@@ -202,11 +245,16 @@ pub(super) async fn run_user(
         validate_only: args.write.validate_only,
     };
     let mut client = args.connect.client(context.environment).await?;
+    client.server.be_patient(patience);
     let response = client
         .server
         .answer(client.rpc.revoke_user(request))
         .await?;
-    let write = (args.write.validate_only, "revoked");
+    let write = Written {
+        validate_only: args.write.validate_only,
+        done: "revoked",
+        propagation: response.propagation,
+    };
     show(context.out, args.output.output, write, response.receipt)
 }
 
@@ -214,18 +262,44 @@ pub(super) async fn run_user(
 struct Receipts {
     validate_only: bool,
     receipts: Vec<Receipt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    propagation: Option<Propagation>,
 }
 
-/// Shows the receipts of a write: `done` is its word, unless it was only tried.
+#[derive(Debug, Serialize)]
+struct Propagation {
+    expected: u32,
+    applied: u32,
+    pending: Vec<String>,
+}
+
+/// What became of a write.
+pub(super) struct Written {
+    pub(super) validate_only: bool,
+    /// Its word, unless it was only tried.
+    pub(super) done: &'static str,
+    pub(super) propagation: Option<v1::Propagation>,
+}
+
+/// Shows the receipts of a write.
 pub(super) fn show(
     out: &mut dyn Write,
     format: Format,
-    (validate_only, done): (bool, &str),
+    Written {
+        validate_only,
+        done,
+        propagation,
+    }: Written,
     receipts: impl IntoIterator<Item = v1::Receipt>,
 ) -> Result<u8, Failure> {
     let receipts = Receipts {
         validate_only,
         receipts: receipts.into_iter().map(Receipt::from).collect(),
+        propagation: propagation.map(|spread| Propagation {
+            expected: spread.expected,
+            applied: spread.applied,
+            pending: spread.pending,
+        }),
     };
     if format == Format::Json {
         output::json(out, &receipts)?;
@@ -247,6 +321,16 @@ pub(super) fn show(
         }
         for warning in &receipt.warnings {
             writeln!(out, "  note: {}", clean(warning))?;
+        }
+    }
+    if let Some(spread) = &receipts.propagation {
+        writeln!(
+            out,
+            "in force on {} of {} other nodes",
+            spread.applied, spread.expected
+        )?;
+        for pending in &spread.pending {
+            writeln!(out, "  pending: {}", clean(pending))?;
         }
     }
     Ok(failure::OK)
@@ -277,9 +361,17 @@ mod tests {
         }
     }
 
+    fn written() -> Written {
+        Written {
+            validate_only: false,
+            done: "revoked",
+            propagation: None,
+        }
+    }
+
     fn shown(format: Format) -> String {
         let mut out = Vec::new();
-        show(&mut out, format, (false, "revoked"), [receipt()]).unwrap();
+        show(&mut out, format, written(), [receipt()]).unwrap();
         String::from_utf8(out).unwrap()
     }
 

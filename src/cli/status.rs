@@ -13,13 +13,14 @@ use super::{
     Context,
     connect::ConnectArgs,
     failure::{self, Failure},
+    nodes::{self, Follower, Upstream},
     output::{self, Format, OutputArgs},
     time::rfc3339,
     view::clean,
     words::{KINDS, word},
 };
 
-/// Shows what a node is, holds and may hold, and who watches it
+/// Shows what a node is, holds and may hold, whom it follows and who follows and watches it
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -40,14 +41,19 @@ struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<String>,
     ready: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    not_ready_because: String,
     verifies_signatures: bool,
-    staleness_ms: u64,
+    /// Null: it follows others and has never been level with them.
+    staleness_ms: Option<u64>,
     live: Vec<Live>,
     journal: Journal,
     clock: Clock,
     limits: Limits,
     watchers: Vec<Watcher>,
     issuers: Vec<Issuer>,
+    upstreams: Vec<Upstream>,
+    followers: Vec<Follower>,
 }
 
 #[derive(Debug, Serialize)]
@@ -171,11 +177,7 @@ impl From<v1::GetStatusResponse> for Status {
             started_at: status.started_at.as_ref().map(rfc3339),
             ready: status.ready,
             verifies_signatures: status.verifies_signatures,
-            staleness_ms: status
-                .staleness
-                .and_then(|age| Duration::try_from(age).ok())
-                .and_then(|age| u64::try_from(age.as_millis()).ok())
-                .unwrap_or_default(),
+            staleness_ms: nodes::millis(status.staleness),
             live: all_kinds(&status.live),
             journal: Journal {
                 head: journal.head,
@@ -207,6 +209,9 @@ impl From<v1::GetStatusResponse> for Status {
                 })
                 .collect(),
             issuers: status.issuers.into_iter().map(Issuer::from).collect(),
+            upstreams: status.upstreams.into_iter().map(Upstream::from).collect(),
+            followers: status.followers.into_iter().map(Follower::from).collect(),
+            not_ready_because: status.not_ready_because,
         }
     }
 }
@@ -252,7 +257,7 @@ impl Status {
                 "node",
                 format!("{} (version {}{uptime})", self.node_id, self.version),
             ),
-            ("ready", if self.ready { "yes" } else { "NO" }.to_owned()),
+            ("ready", self.ready_line()),
             ("revoked", live),
             (
                 "records",
@@ -271,7 +276,7 @@ impl Status {
                     "not verified here: callers must".to_owned()
                 },
             ),
-            ("staleness", format!("{} ms", self.staleness_ms)),
+            ("staleness", nodes::age(self.staleness_ms)),
             ("watchers", self.watchers.len().to_string()),
         ];
         let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
@@ -281,6 +286,7 @@ impl Status {
             let header = ["ISSUER", "KEYS", "AGE", "SKIPPED", "LAST ERROR"];
             output::table(out, &header, self.issuers.iter().map(Issuer::row))?;
         }
+        nodes::write(out, &self.upstreams, &self.followers)?;
         if self.watchers.is_empty() {
             return Ok(());
         }
@@ -295,6 +301,14 @@ impl Status {
         });
         output::table(out, &["WATCH", "NAME", "CALLER", "RECORDS BEHIND"], rows)?;
         Ok(())
+    }
+
+    fn ready_line(&self) -> String {
+        match (self.ready, self.not_ready_because.as_str()) {
+            (true, _) => "yes".to_owned(),
+            (false, "") => "NO".to_owned(),
+            (false, why) => format!("NO: {}", clean(why)),
+        }
     }
 
     fn journal_line(&self) -> String {

@@ -25,7 +25,7 @@ use std::{
 use crate::{
     fleet::JoinPolicy,
     limits,
-    model::Semantics,
+    model::{IssuerSettings, Semantics},
     sync::{self, Address},
     verification::IssuerKeys,
 };
@@ -254,6 +254,13 @@ fn read_follow(top: &Table<'_>, config: &mut Config) -> Result<(), ConfigError> 
     if let Some(setting) = top.get("hub") {
         config.follow.hubs = upstreams(&setting)?;
     }
+    let follows = [("peer", &config.follow.peers), ("hub", &config.follow.hubs)];
+    let followed = follows
+        .into_iter()
+        .find(|(_, addresses)| !addresses.is_empty());
+    if let Some((key, _)) = followed {
+        grace_covers_clocks(config, &top.get(key))?;
+    }
     if let Some(setting) = top.get("expected_peers") {
         let count = setting.count(1, limits::UPSTREAMS_MAX as u64)?;
         config.follow.expected_peers = usize::try_from(count).ok();
@@ -269,6 +276,29 @@ fn read_follow(top: &Table<'_>, config: &mut Config) -> Result<(), ConfigError> 
         config.max_staleness = Some(bound);
     }
     Ok(())
+}
+
+/// A node whose clock is ahead forgets earlier than the others, which must not take that for a lift
+/// while tokens could still pass by their clocks.
+fn grace_covers_clocks(
+    config: &Config,
+    setting: &Option<value::Setting<'_>>,
+) -> Result<(), ConfigError> {
+    let semantics = &config.semantics;
+    let all = semantics.issuers.values().chain([&semantics.defaults]);
+    let short = |of: &&IssuerSettings| of.forget_grace < of.leeway + limits::CLOCKS_APART_MAX;
+    match (all.into_iter().find(short), setting) {
+        (Some(of), Some(setting)) => Err(setting.wrong(
+            format!(
+                "other nodes are followed, whose clocks may be 5m off, and forget_grace is {} with \
+                 a leeway of {}",
+                humantime::format_duration(of.forget_grace),
+                humantime::format_duration(of.leeway)
+            ),
+            "raise forget_grace to at least leeway + 5m",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn upstreams(setting: &value::Setting<'_>) -> Result<Vec<Address>, ConfigError> {

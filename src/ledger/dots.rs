@@ -25,10 +25,16 @@ impl Dots {
     }
 
     pub(super) fn next(&mut self) -> Dot {
-        self.counter += 1;
+        let dot = self.coming();
+        self.counter = dot.counter;
+        dot
+    }
+
+    /// The next one, not given yet.
+    pub(super) fn coming(&self) -> Dot {
         Dot {
             boot: self.boot,
-            counter: self.counter,
+            counter: self.counter + 1,
         }
     }
 

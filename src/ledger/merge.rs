@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     journal::{JournalError, Tables},
-    model::{Boot, Entry, Record, Target, TargetKey, UnixNanos},
+    model::{Boot, Dot, Entry, Record, Rule, Target, TargetKey, UnixNanos},
 };
 
 use super::{
@@ -24,23 +24,19 @@ impl Writer {
         tables: &mut Tables<'_>,
         changes: &mut Vec<Change>,
     ) -> Result<Merged, JournalError> {
-        // What a trusted sweeper would forget at once would come back to others from here, and from
-        // them to here again.
+        // What a trusted sweeper would forget at once is not taken in: it would wander from node to
+        // node for ever. By a clock that is not trusted nothing is left out.
         let now = self.shared.clock.wall();
-        let forgotten = match **self.shared.trust.load() {
-            Trust::Trusted => now.max(self.shared.swept()),
-            _ => self.shared.swept(),
+        let run_out = match **self.shared.trust.load() {
+            Trust::Trusted => now,
+            _ => UnixNanos::ZERO,
         };
         let mut work = Work::default();
-        let mut sent: Vec<(TargetKey, Option<Record>)> = Vec::with_capacity(order.records.len());
+        let mut sent: Vec<(TargetKey, Record)> = Vec::with_capacity(order.records.len());
         for record in order.records {
-            let key = record.target.key();
-            let record = Some(record.forget(forgotten)).filter(|record| !record.is_empty());
-            if let Some(record) = record.clone() {
-                let staged = work.stage(tables, &record.target)?;
-                self.take_in(staged, record)?;
-            }
-            sent.push((key, record));
+            let staged = work.stage(tables, &record.target)?;
+            self.take_in(staged, record.clone(), run_out)?;
+            sent.push((record.target.key(), record));
         }
         let held = work.held_as_sent(&sent);
         let first = changes.len();
@@ -69,51 +65,67 @@ impl Writer {
         })
     }
 
-    fn take_in(&mut self, staged: &mut Staged, mut record: Record) -> Result<(), JournalError> {
+    /// First join, then keep longer, then leave out what has run out: in another order what a node
+    /// with smaller bounds had nearly forgotten would be lost on one that needs it longer.
+    fn take_in(
+        &mut self,
+        staged: &mut Staged,
+        mut record: Record,
+        run_out: UnixNanos,
+    ) -> Result<(), JournalError> {
         let is_ahead = self.dots.take_out_forged(&mut record);
-        if let Some(joined) = staged.record.take_in(&record) {
-            staged.record = joined;
-            staged.is_changed = true;
-        }
+        let before = &staged.record;
+        let mut after = before.take_in(&record).unwrap_or_else(|| before.clone());
         if is_ahead {
-            let boot = getrandom::u64()
-                .map_err(|error| JournalError::Failed(format!("no random numbers: {error}")))?;
-            tracing::error!(
-                target = %staged.record.target,
-                "a record claims to know writes that this node never made: forged or damaged, or \
-                 its disk was cloned; going on under a fresh boot"
-            );
-            self.dots.renew(Boot(boot));
-            self.restate(staged, |entry| entry.until);
-        }
-        let needed = |target: &Target, entry: &Entry| {
-            let bounds = self.shared.bounds.load();
-            bounds.kept_until(&target.iss, entry)
-        };
-        let target = staged.record.target.clone();
-        let is_too_short = staged.record.rules.values().any(|rule| {
-            let mut entries = rule.in_force();
-            entries.any(|entry| needed(&target, entry) > entry.until)
-        });
-        if is_too_short {
-            let bounds = self.shared.bounds.load_full();
-            self.restate(staged, |entry| {
-                bounds.kept_until(&target.iss, entry).max(entry.until)
+            self.renew_dots(&after.target)?;
+            self.write_again(&mut after, |rule, dot| {
+                rule.restate(dot, |entry| entry.until)
             });
+        }
+        let bounds = self.shared.bounds.load_full();
+        let iss = after.target.iss.clone();
+        let needed = |entry: &Entry| {
+            let needed = bounds.kept_until(&iss, entry);
+            if needed > run_out {
+                needed
+            } else {
+                entry.until
+            }
+        };
+        self.write_again(&mut after, |rule, dot| rule.keep_longer(dot, needed));
+        let left = after.clone().forget(run_out);
+        if left.rules != after.rules {
+            after = Record {
+                origin: None,
+                ..left
+            };
+        }
+        if after.rules != before.clone().forget(run_out).rules {
+            staged.record = after;
+            staged.is_changed = true;
         }
         Ok(())
     }
 
-    /// Writes what is in force again, as a write of this node.
-    fn restate(&mut self, staged: &mut Staged, until: impl Fn(&Entry) -> UnixNanos) {
-        for rule in staged.record.rules.values_mut() {
-            if rule.in_force().next().is_none() {
-                continue;
-            }
-            if let Some(restated) = rule.restate(self.dots.next(), &until) {
-                *rule = restated;
-                staged.record.origin = Some(self.shared.boot);
-                staged.is_changed = true;
+    fn renew_dots(&mut self, target: &Target) -> Result<(), JournalError> {
+        let boot = getrandom::u64()
+            .map_err(|error| JournalError::Failed(format!("no random numbers: {error}")))?;
+        tracing::error!(
+            %target,
+            "a record claims to know writes that this node never made: forged or damaged, or its \
+             disk was cloned; going on under a fresh boot"
+        );
+        self.dots.renew(Boot(boot));
+        Ok(())
+    }
+
+    /// Writes of this node on what is in force, where there is one to make.
+    fn write_again(&mut self, record: &mut Record, write: impl Fn(&Rule, Dot) -> Option<Rule>) {
+        for rule in record.rules.values_mut() {
+            if let Some(written) = write(rule, self.dots.coming()) {
+                *rule = written;
+                self.dots.next();
+                record.origin = Some(self.shared.boot);
             }
         }
     }

@@ -84,10 +84,10 @@ impl Work {
 
     /// Of records that were sent: where those that are held exactly so now stood before; zero:
     /// nowhere.
-    pub(super) fn held_as_sent(&self, sent: &[(TargetKey, Option<Record>)]) -> Vec<Option<u64>> {
-        let held = |(key, record): &(TargetKey, Option<Record>)| {
+    pub(super) fn held_as_sent(&self, sent: &[(TargetKey, Record)]) -> Vec<Option<u64>> {
+        let held = |(key, record): &(TargetKey, Record)| {
             let staged = self.staged.get(key)?;
-            let is_same = staged.record.rules == record.as_ref()?.rules;
+            let is_same = staged.record.rules == record.rules && !record.is_empty();
             is_same.then_some(staged.superseded.unwrap_or_default())
         };
         sent.iter().map(held).collect()

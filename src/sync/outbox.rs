@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     fleet::{NodeId, Propagation, Run, Upstream, Waiting, Who},
-    ledger::Chunk,
+    ledger::{Chunk, Cursor},
     limits,
     proto::v1::{self, WatchMode},
     wire,
@@ -236,11 +236,28 @@ impl Outbox {
 
     /// The hub has everything up to a seq, as of its cursor.
     async fn advance(&mut self, run: Run, seq: u64, cursor: Vec<u8>) -> Result<(), Ended> {
+        let cursor = match &self.mark {
+            Some((node, before)) if *node == run.node => later(&before.cursor, cursor),
+            _ => cursor,
+        };
         let mark = Mark { seq, cursor };
         let remembered = self.sync.ledger.remember(Self::name(run), mark.encode());
         remembered.await.map_err(|error| error.to_string())?;
         self.mark = Some((run.node, mark));
         Ok(())
+    }
+}
+
+/// The later of two cursors of one hub. What was acknowledged at a cursor must not be claimed of an
+/// earlier one: the hub's disk may go back to between the two.
+fn later(before: &[u8], now: Vec<u8>) -> Vec<u8> {
+    match (Cursor::decode(before), Cursor::decode(&now)) {
+        (Some(old), Some(new))
+            if old.boot == new.boot && old.head.max(old.seq) > new.head.max(new.seq) =>
+        {
+            before.to_vec()
+        }
+        _ => now,
     }
 }
 

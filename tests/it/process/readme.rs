@@ -10,16 +10,17 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// What stands before the block.
-const MARK: &str = "<!-- quickstart: run by tests/it/process/readme.rs -->";
+/// What stands before each block.
+const MARK_END: &str = ": run by tests/it/process/readme.rs -->";
 /// What stands before a part of the output, in a comment of the shell.
 const SHOWN: &str = "# → ";
 /// The quickstart takes seconds, and CI machines are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The marked block of a text.
-fn block(text: &str) -> &str {
-    let (_, after) = text.split_once(MARK).expect("the mark of the quickstart");
+/// The block of a text that is marked so.
+fn block<'a>(text: &'a str, name: &str) -> &'a str {
+    let mark = format!("<!-- {name}{MARK_END}");
+    let (_, after) = text.split_once(&mark).expect("the mark of the block");
     let block = after.trim_start().strip_prefix("```sh\n");
     let block = block.expect("a block of sh right after the mark");
     block.split_once("\n```").expect("the block's end").0
@@ -77,10 +78,24 @@ fn missing<'a>(block: &'a str, printed: &str) -> Option<&'a str> {
 
 #[test]
 fn the_quickstart_of_the_readme_does_what_it_shows() {
+    does_what_it_shows("quickstart");
+}
+
+#[test]
+fn the_mesh_of_the_readme_does_what_it_shows() {
+    does_what_it_shows("mesh");
+}
+
+#[test]
+fn the_hubs_and_leaf_of_the_readme_do_what_they_show() {
+    does_what_it_shows("hub");
+}
+
+fn does_what_it_shows(name: &str) {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(readme).unwrap();
-    let block = block(&readme);
-    assert!(block.contains(SHOWN), "the quickstart shows no output");
+    let block = block(&readme, name);
+    assert!(block.contains(SHOWN), "{name} shows no output");
     let directory = tempfile::tempdir().unwrap();
     let printed = run(block, directory.path());
     let missing = missing(block, &printed);
