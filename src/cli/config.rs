@@ -98,11 +98,7 @@ fn keys(loaded: &Loaded, fetch: bool, context: &mut Context<'_>) -> Result<bool,
             verification::fetch(&verification)?;
         }
         for state in verification.states() {
-            let error = state
-                .fetches
-                .as_ref()
-                .map_or("", |of| of.last_error.as_str());
-            let found = match (&state.fetches, fetch, error) {
+            let found = match (&state.fetches, fetch, &*state.last_error) {
                 (Some(_), false, _) => "not fetched here: add --fetch to try".to_owned(),
                 (_, _, "") => format!("{} usable", state.keys),
                 (_, _, error) => {

@@ -57,6 +57,7 @@ classes! {
     Listing = "listing": "what the list shows";
     Refusals = "refusals": "requests that are wrong";
     Headers = "headers": "headers that cannot be honoured";
+    Verified = "verified": "signatures that the node verifies";
     Malformed = "malformed": "texts that are no token";
     RenamedClaims = "renamed_claims": "claims under other names";
     DefaultIssuer = "default_issuer": "tokens without `iss`";

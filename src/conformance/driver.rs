@@ -21,9 +21,11 @@ use crate::{
         revocation_service_server::RevocationServiceServer,
     },
     server::{Access, Service},
+    token::{Demands, KeySource, algorithm::Algorithm},
+    verification::{IssuerKeys, Verification},
 };
 
-use super::{Stop, settings::Settings, text::Frame};
+use super::{Stop, case::Key, settings::Settings, text::Frame};
 
 /// When a case in this process begins: a quarter past a whole second, so that a token of the same
 /// second was issued before.
@@ -54,6 +56,24 @@ macro_rules! calls {
                     .map(Response::into_inner)
                 }
             )*
+
+            /// One question over a stream of its own, and everything that comes back.
+            pub(super) async fn check_stream(
+                &mut self,
+                question: v1::CheckStreamRequest,
+            ) -> Result<Vec<v1::CheckStreamResponse>, Status> {
+                let questions = tokio_stream::once(question);
+                let answers = match self {
+                    Self::Elsewhere(client) => client.check_stream(questions).await,
+                    Self::Here(client) => client.check_stream(questions).await,
+                }?;
+                let mut answers = answers.into_inner();
+                let mut all = Vec::new();
+                while let Some(answer) = answers.message().await? {
+                    all.push(answer);
+                }
+                Ok(all)
+            }
         }
     };
 }
@@ -131,7 +151,53 @@ pub(super) struct Node {
     /// Where the journal is kept; `None`: in memory, and then it is lost at a restart.
     directory: Option<PathBuf>,
     settings: Settings,
+    keys: KeyFiles,
     running: Option<Running>,
+}
+
+/// The key sets of issuers that are verified: a node reads them from files.
+#[derive(Clone, Debug)]
+pub(super) struct KeyFiles {
+    /// A directory of this case's own.
+    pub(super) directory: PathBuf,
+    /// By the key that is in it.
+    pub(super) sets: [(Key, Algorithm, String); 2],
+}
+
+impl KeyFiles {
+    fn verification(
+        &self,
+        settings: &Settings,
+        frame: &Frame,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Option<Arc<Verification>>, String> {
+        if !settings.verifies() {
+            return Ok(None);
+        }
+        std::fs::create_dir_all(&self.directory).map_err(|error| error.to_string())?;
+        let mut issuers = Vec::new();
+        for (number, (iss, key)) in settings.verified.iter().enumerate() {
+            let sets = self.sets.iter();
+            let Some((_, algorithm, jwks)) = sets.clone().find(|(of, ..)| of == key) else {
+                continue;
+            };
+            let path = self.directory.join(format!("jwks-{number}.json"));
+            std::fs::write(&path, jwks).map_err(|error| error.to_string())?;
+            issuers.push(IssuerKeys {
+                iss: frame.expand(iss)?,
+                demands: Demands {
+                    algorithms: vec![*algorithm],
+                    audiences: Vec::new(),
+                    types: ["JWT", ""].map(str::to_owned).to_vec(),
+                },
+                source: KeySource::JwksFile(path),
+            });
+        }
+        let opened = Verification::open(&issuers, None, clock);
+        opened
+            .map(|verification| Some(Arc::new(verification)))
+            .map_err(|error| error.to_string())
+    }
 }
 
 #[derive(Debug)]
@@ -146,6 +212,7 @@ impl Node {
     pub(super) async fn start(
         directory: Option<PathBuf>,
         settings: Settings,
+        keys: KeyFiles,
         frame: &Frame,
     ) -> Result<Self, Stop> {
         let begin = UnixNanos::ZERO.plus(BEGIN);
@@ -153,6 +220,7 @@ impl Node {
             clock: Arc::new(ManualClock::new(begin)),
             directory,
             settings,
+            keys,
             running: None,
         };
         let settings = node.settings.clone();
@@ -189,9 +257,11 @@ impl Node {
         .await
         .map_err(|error| Stop::Failed(error.to_string()))?;
         let (ledger, writer) = opened.map_err(Stop::Failed)?;
-        let fleet = Arc::new(Fleet::alone(Arc::clone(&self.clock) as Arc<dyn Clock>));
+        let clock = || Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let verification = self.keys.verification(settings, frame, clock())?;
+        let fleet = Arc::new(Fleet::alone(clock()));
         let stop = CancellationToken::new();
-        let service = Service::new(ledger.clone(), fleet, None, Access::default(), stop);
+        let service = Service::new(ledger.clone(), fleet, verification, Access::default(), stop);
         self.running = Some(Running {
             ledger,
             writer,

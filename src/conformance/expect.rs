@@ -25,6 +25,8 @@ pub(super) struct Judge<'a> {
     pub(super) maker: Maker<'a>,
     /// Whether the clock stands still.
     pub(super) exact: bool,
+    /// Whether the node verifies signatures.
+    pub(super) verifies: bool,
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, wanted: &T) -> Met {
@@ -46,6 +48,12 @@ impl Judge<'_> {
         same("the verdict", &got.verdict(), &verdict)
             .map_err(|problem| format!("{problem} (detail: {:?})", got.detail))?;
         same("active", &got.active, &(verdict == v1::Verdict::Active))?;
+        let is_judged = verdict != v1::Verdict::Invalid;
+        same(
+            "whether the signature is verified",
+            &got.signature_verified,
+            &(self.verifies && is_judged),
+        )?;
         let is_revoked = verdict == v1::Verdict::Revoked;
         same(
             "whether there is a match",
@@ -299,6 +307,11 @@ fn refused(got: &Status, wanted: &ErrorWanted) -> Met {
     for text in &wanted.message {
         if !got.message().contains(text) {
             return Err(format!("the message {:?} lacks {text:?}", got.message()));
+        }
+    }
+    for text in &wanted.message_hides {
+        if got.message().contains(text) {
+            return Err(format!("the message {:?} tells {text:?}", got.message()));
         }
     }
     Ok(())

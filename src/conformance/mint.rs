@@ -39,6 +39,20 @@ impl Keys {
         })
     }
 
+    /// A key set with one of them, under the name that cases know it by.
+    pub(super) fn jwks(&self, key: Key) -> String {
+        let kid = match key {
+            Key::Hs256 => "hs256",
+            Key::Es256 => "es256",
+        };
+        serde_json::json!({"keys": [self.of(key).jwk(Some(kid))]}).to_string()
+    }
+
+    /// What it signs with.
+    pub(super) fn algorithm(&self, key: Key) -> Algorithm {
+        self.of(key).algorithm()
+    }
+
     fn of(&self, key: Key) -> &SigningKey {
         match key {
             Key::Hs256 => &self.hs256,
@@ -75,12 +89,13 @@ impl Token {
     }
 }
 
-/// Makes a token. `revocable` are the claims by which the node revokes.
+/// Makes a token. With `only_token` no claims stand for it; `revocable` are the claims by which the
+/// node revokes.
 pub(super) fn mint(
     mint: &Mint,
     keys: &Keys,
     frame: &Frame,
-    renamed: bool,
+    only_token: bool,
     revocable: &[String],
 ) -> Result<Token, String> {
     let mut header = base_header(mint.key);
@@ -101,7 +116,7 @@ pub(super) fn mint(
     let is_raw = mint.raw_header.is_some() || mint.raw_claims.is_some();
     // The bound on a token's text says nothing of its claims.
     let is_long = token.text.len() > limits::TOKEN_BYTES_MAX;
-    if !is_raw && !renamed && !is_long {
+    if !is_raw && !only_token && !is_long {
         token.claims = as_claims(&header, &claims, revocable).map(|claims| v1::Claims {
             signing_input_sha256: token.digest(),
             ..claims

@@ -27,8 +27,8 @@ use crate::proto::v1::{
 pub use case::Case;
 pub use class::Class;
 
-use case::Step;
-use driver::{Node, World};
+use case::{Key, Step};
+use driver::{KeyFiles, Node, World};
 use mint::Keys;
 use play::Play;
 use settings::Settings;
@@ -242,9 +242,15 @@ impl Runner {
                     .steps
                     .iter()
                     .any(|step| matches!(step, Step::Restart(_)));
-                let directory = restarts.then(|| directory.join(number.to_string()));
+                let own = directory.join(number.to_string());
+                let directory = restarts.then(|| own.clone());
+                let keys = KeyFiles {
+                    directory: own.with_extension("keys"),
+                    sets: [Key::Hs256, Key::Es256]
+                        .map(|key| (key, self.keys.algorithm(key), self.keys.jwks(key))),
+                };
                 let settings = case.settings.clone();
-                let node = Node::start(directory, settings, frame).await?;
+                let node = Node::start(directory, settings, keys, frame).await?;
                 Ok(World::Here(Box::new(node)))
             }
             Place::Elsewhere(server) => {

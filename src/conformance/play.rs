@@ -81,6 +81,7 @@ impl Play<'_> {
         Judge {
             maker: self.maker(),
             exact: self.world.is_here(),
+            verifies: self.case.settings.verifies(),
         }
     }
 
@@ -88,9 +89,10 @@ impl Play<'_> {
         match step {
             Step::Mint(asked) => {
                 let defaults = &self.case.settings;
-                let renamed = defaults.renames_claims();
+                // Of claims nobody asks for a signature, so where it counts they say less.
+                let only_token = defaults.renames_claims() || defaults.verifies();
                 let revocable = defaults.revocable();
-                let token = mint::mint(asked, self.keys, &self.frame, renamed, &revocable)?;
+                let token = mint::mint(asked, self.keys, &self.frame, only_token, &revocable)?;
                 self.tokens.insert(asked.name.clone(), token);
                 Ok(())
             }
@@ -159,16 +161,38 @@ impl Play<'_> {
                 .check(&answer, wanted)
                 .map_err(|problem| format!("{as_what}: {problem}"))?;
         }
-        let batch = v1::CheckBatchRequest { checks };
-        let count = batch.checks.len();
-        let answers = rpc.check_batch(batch).await.map_err(Stop::status)?.results;
-        if answers.len() != count {
-            return Err(format!("{count} checks got {} answers", answers.len()).into());
+        let in_batch = rpc.check_batch(v1::CheckBatchRequest {
+            checks: checks.clone(),
+        });
+        let answers = in_batch.await.map_err(Stop::status)?.results;
+        self.all_as_wanted("in a batch", &answers, checks.len(), wanted)?;
+        let question = v1::CheckStreamRequest { id: 7, checks };
+        let count = question.checks.len();
+        let answers = rpc.check_stream(question).await.map_err(Stop::status)?;
+        let [answer] = &*answers else {
+            return Err(format!("in a stream: one question got {} answers", answers.len()).into());
+        };
+        if answer.id != 7 {
+            return Err(format!("in a stream: question 7 got answer {}", answer.id).into());
         }
-        for answer in &answers {
+        self.all_as_wanted("in a stream", &answer.results, count, wanted)
+    }
+
+    /// Several answers to the same question.
+    fn all_as_wanted(
+        &self,
+        place: &str,
+        answers: &[v1::CheckResponse],
+        count: usize,
+        wanted: &Check,
+    ) -> Went {
+        if answers.len() != count {
+            return Err(format!("{place}: {count} checks got {} answers", answers.len()).into());
+        }
+        for answer in answers {
             self.judge()
                 .check(answer, wanted)
-                .map_err(|problem| format!("in a batch: {problem}"))?;
+                .map_err(|problem| format!("{place}: {problem}"))?;
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::model::{ClaimNames, IssuerSettings, Lifetime, MissingKid, Semantics};
 
+use super::case::Key;
+
 /// The settings of a case.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +20,9 @@ pub(super) struct Settings {
     pub(super) issuers: BTreeMap<String, IssuerSpec>,
     /// Records at most.
     pub(super) max_live: Option<u64>,
+    /// Issuers whose tokens are verified, each with the runner's key that it signs with; with one
+    /// of them, tokens of all others are INVALID.
+    pub(super) verified: BTreeMap<String, Key>,
     /// How long the clock must behave before anything is forgotten; without, not at all.
     pub(super) sweep_settle: Span,
 }
@@ -131,16 +136,26 @@ impl Settings {
         expand: impl Fn(&str) -> Result<String, String>,
     ) -> Result<Semantics, String> {
         let defaults = self.defaults.onto(&IssuerSettings::default());
+        let verified = self.verified.keys();
+        let issuers = verified
+            .map(|iss| Ok((expand(iss)?, defaults.clone())))
+            .chain(
+                self.issuers
+                    .iter()
+                    .map(|(iss, spec)| Ok((expand(iss)?, spec.onto(&defaults)))),
+            )
+            .collect::<Result<_, String>>()?;
         Ok(Semantics {
             default_issuer: self.default_issuer.as_deref().map(&expand).transpose()?,
-            issuers: self
-                .issuers
-                .iter()
-                .map(|(iss, spec)| Ok((expand(iss)?, spec.onto(&defaults))))
-                .collect::<Result<_, String>>()?,
+            issuers,
             defaults,
-            verifies: false,
+            verifies: self.verifies(),
         })
+    }
+
+    /// Whether signatures are verified.
+    pub(super) fn verifies(&self) -> bool {
+        !self.verified.is_empty()
     }
 
     /// Whether claims stand under other names somewhere: then tokens say what claims cannot.
@@ -162,6 +177,7 @@ impl Settings {
     pub(super) fn is_unshown(&self) -> bool {
         let has_skew = |spec: &IssuerSpec| spec.clock_skew.is_some();
         self.max_live.is_some()
+            || self.verifies()
             || self.sweep_settle != Span::default()
             || has_skew(&self.defaults)
             || self.issuers.values().any(has_skew)

@@ -87,6 +87,9 @@ pub(super) struct ErrorWanted {
     /// What the message must hold.
     #[serde(default)]
     pub(super) message: Vec<String>,
+    /// What the message must not hold.
+    #[serde(default)]
+    pub(super) message_hides: Vec<String>,
 }
 
 /// A gRPC code.

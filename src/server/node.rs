@@ -136,7 +136,7 @@ fn issuer(state: IssuerState, wall: UnixNanos) -> v1::IssuerStatus {
         keys_age: fetches
             .fetched_at
             .and_then(|at| prost_types::Duration::try_from(wall.since(at)).ok()),
-        last_error: fetches.last_error,
+        last_error: state.last_error,
         skipped_keys: state.skipped,
     }
 }

@@ -145,6 +145,13 @@ fn split(token: &str) -> Result<(&str, &str, &str), Invalid> {
     if token.is_empty() {
         return Err(Invalid::new("the token is empty"));
     }
+    // Before its parts are counted: there may be any number of dots inside.
+    if token.trim_start().starts_with('{') {
+        return Err(Invalid::new(
+            "the token is a JWS in its JSON serialization (RFC 7515 section 7.2); a JWT is always \
+             compact, header.claims.signature (RFC 7519 section 1)",
+        ));
+    }
     let mut parts = token.split('.');
     let (Some(header), Some(payload), Some(signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

@@ -6,7 +6,11 @@
 mod fetch;
 mod saved;
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 pub use fetch::{FetchState, Fetcher};
 
@@ -54,6 +58,8 @@ struct Source {
     issuer: Arc<Issuer>,
     from: KeySource,
     fetcher: Option<Arc<Fetcher>>,
+    /// Why the file could not be used when it was last read anew; empty: it could.
+    reload_error: Mutex<String>,
 }
 
 /// How an issuer's keys are, for status.
@@ -71,6 +77,8 @@ pub struct IssuerState {
     pub skipped: Vec<String>,
     /// Of a URL, how its fetches went.
     pub fetches: Option<FetchState>,
+    /// What went wrong when its keys were last fetched or, of a file, read anew; empty: nothing.
+    pub last_error: String,
 }
 
 /// Everything that verifies.
@@ -163,14 +171,7 @@ impl Verification {
     /// Reads the files anew. What cannot be used stays as it was, and is told.
     pub fn reload(&self) {
         for source in self.sources.values().filter(|of| of.fetcher.is_none()) {
-            let iss = &source.issuer.iss;
-            match source.from.load(&source.issuer.demands.algorithms) {
-                Ok(keys) => {
-                    tracing::info!(%iss, keys = keys.keys().len(), "keys read anew");
-                    source.issuer.set_keys(keys);
-                }
-                Err(error) => tracing::error!(%iss, %error, "keys not reloaded: the old ones stay"),
-            }
+            source.reload();
         }
         for fetcher in self.fetchers() {
             fetcher.want();
@@ -225,10 +226,39 @@ impl Source {
             issuer,
             from: source.clone(),
             fetcher,
+            reload_error: Mutex::default(),
         })
     }
 
+    /// Reads the file anew; the old keys stay when it cannot be used.
+    fn reload(&self) {
+        let iss = &self.issuer.iss;
+        let problem = match self.from.load(&self.issuer.demands.algorithms) {
+            Ok(keys) => {
+                tracing::info!(%iss, keys = keys.keys().len(), "keys read anew");
+                self.issuer.set_keys(keys);
+                String::new()
+            }
+            Err(error) => {
+                tracing::error!(%iss, %error, "keys not reloaded: the old ones stay");
+                error.to_string()
+            }
+        };
+        *self.reload_error() = problem;
+    }
+
+    fn reload_error(&self) -> MutexGuard<'_, String> {
+        self.reload_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> IssuerState {
+        let fetches = self.fetcher.as_ref().map(|fetcher| fetcher.state());
+        let last_error = match &fetches {
+            Some(fetches) => fetches.last_error.clone(),
+            None => self.reload_error().clone(),
+        };
         let keys = self.issuer.keys();
         IssuerState {
             iss: self.issuer.iss.clone(),
@@ -236,7 +266,8 @@ impl Source {
             place: self.from.place(),
             keys: keys.keys().len(),
             skipped: keys.skipped().to_vec(),
-            fetches: self.fetcher.as_ref().map(|fetcher| fetcher.state()),
+            fetches,
+            last_error,
         }
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod conformance;
+mod fuzz;
 mod grpc;
 mod harness;
 mod issuers;

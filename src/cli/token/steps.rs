@@ -69,7 +69,7 @@ pub(super) fn steps(token: &str, config: &Config, now: UnixNanos) -> Result<Vec<
     fetch(&verification)?;
     for state in verification.states() {
         let place = format!("{} {}", state.source, state.place);
-        let error = state.fetches.map(|of| of.last_error).unwrap_or_default();
+        let error = state.last_error;
         let found = if error.is_empty() {
             Ok(place)
         } else {

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 use crate::model::{ClaimNames, Claims, Invalid, IssuerSettings, Semantics, UnixNanos};
 
+mod cookbook;
 mod keys;
 mod properties;
 mod refusals;

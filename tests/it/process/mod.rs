@@ -6,5 +6,6 @@ mod clients;
 mod durability;
 mod full_disk;
 mod readme;
+mod reload;
 mod shutdown;
 mod start_faults;

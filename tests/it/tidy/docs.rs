@@ -13,6 +13,7 @@ fn pages() -> Vec<File> {
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "fuzz/README.md",
         "tests/clients/README.md",
         "tests/issuers/README.md",
     ] {
