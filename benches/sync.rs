@@ -5,10 +5,10 @@
 //! with 100 and 1,000 watchers, with the CPU and memory that they cost it.
 
 #![expect(
+    clippy::cast_precision_loss,
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a bench is no part of the process: it reads its own clock, and fails by panicking"

@@ -259,7 +259,7 @@ pub(super) async fn run_user(
 }
 
 #[derive(Debug, Serialize)]
-struct Receipts {
+struct Shown {
     validate_only: bool,
     receipts: Vec<Receipt>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -292,7 +292,7 @@ pub(super) fn show(
     }: Written,
     receipts: impl IntoIterator<Item = v1::Receipt>,
 ) -> Result<u8, Failure> {
-    let receipts = Receipts {
+    let shown = Shown {
         validate_only,
         receipts: receipts.into_iter().map(Receipt::from).collect(),
         propagation: propagation.map(|spread| Propagation {
@@ -302,11 +302,11 @@ pub(super) fn show(
         }),
     };
     if format == Format::Json {
-        output::json(out, &receipts)?;
+        output::json(out, &shown)?;
         return Ok(failure::OK);
     }
     let done = if validate_only { "would be" } else { done };
-    for receipt in &receipts.receipts {
+    for receipt in &shown.receipts {
         writeln!(out, "{done}: {}", receipt.target)?;
         if receipt.in_force.is_empty() {
             writeln!(out, "  nothing is in force")?;
@@ -323,7 +323,7 @@ pub(super) fn show(
             writeln!(out, "  note: {}", clean(warning))?;
         }
     }
-    if let Some(spread) = &receipts.propagation {
+    if let Some(spread) = &shown.propagation {
         writeln!(
             out,
             "in force on {} of {} other nodes",

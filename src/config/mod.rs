@@ -259,7 +259,7 @@ fn read_follow(top: &Table<'_>, config: &mut Config) -> Result<(), ConfigError> 
         .into_iter()
         .find(|(_, addresses)| !addresses.is_empty());
     if let Some((key, _)) = followed {
-        grace_covers_clocks(config, &top.get(key))?;
+        grace_covers_clocks(config, top.get(key).as_ref())?;
     }
     if let Some(setting) = top.get("expected_peers") {
         let count = setting.count(1, limits::UPSTREAMS_MAX as u64)?;
@@ -282,7 +282,7 @@ fn read_follow(top: &Table<'_>, config: &mut Config) -> Result<(), ConfigError> 
 /// while tokens could still pass by their clocks.
 fn grace_covers_clocks(
     config: &Config,
-    setting: &Option<value::Setting<'_>>,
+    setting: Option<&value::Setting<'_>>,
 ) -> Result<(), ConfigError> {
     let semantics = &config.semantics;
     let all = semantics.issuers.values().chain([&semantics.defaults]);

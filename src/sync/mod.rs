@@ -37,7 +37,7 @@ pub use address::{Address, AddressError};
 pub use net::{Io, Net, Place, SystemNet};
 
 /// Whom to follow, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Members of the same mesh.
     pub peers: Vec<Address>,
@@ -45,17 +45,27 @@ pub struct Settings {
     pub hubs: Vec<Address>,
     /// How many others the names among them have; `None`: as many as they list.
     pub expected_peers: Option<usize>,
-    /// How often digests are compared.
-    pub digests_interval: Duration,
+    /// How digests are compared.
+    pub digests: Comparing,
 }
 
-impl Default for Settings {
+/// How digests are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparing {
+    /// How often.
+    pub interval: Duration,
+    /// What was written more recently than this is left out: it may be on its way.
+    pub young: Duration,
+    /// The time between two looks at ranges that differ.
+    pub again: Duration,
+}
+
+impl Default for Comparing {
     fn default() -> Self {
         Self {
-            peers: Vec::new(),
-            hubs: Vec::new(),
-            expected_peers: None,
-            digests_interval: limits::DIGESTS_INTERVAL,
+            interval: limits::DIGESTS_INTERVAL,
+            young: limits::DIGESTS_YOUNG,
+            again: limits::DIGESTS_AGAIN,
         }
     }
 }

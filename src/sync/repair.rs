@@ -19,7 +19,7 @@ use super::{
 /// Compares with an upstream again and again, as long as the connection holds.
 pub(super) async fn run(sync: &Sync, upstream: &Upstream, mut client: Client) -> Ended {
     loop {
-        sync.fleet.compare_due(sync.settings.digests_interval).await;
+        sync.fleet.compare_due(sync.settings.digests.interval).await;
         if let Err(ended) = compare(sync, upstream, &mut client).await {
             return ended;
         }
@@ -34,7 +34,7 @@ async fn compare(sync: &Sync, upstream: &Upstream, client: &mut Client) -> Resul
     if first.is_empty() {
         return Ok(());
     }
-    tokio::time::sleep(limits::DIGESTS_AGAIN).await;
+    tokio::time::sleep(sync.settings.digests.again).await;
     let Some(second) = differing(sync, upstream, client).await? else {
         return Ok(());
     };
@@ -65,7 +65,7 @@ async fn differing(
 ) -> Result<Option<Vec<u16>>, Ended> {
     let wall = sync.ledger.wall();
     let of = Digested {
-        written_before: wall.minus(limits::DIGESTS_YOUNG),
+        written_before: wall.minus(sync.settings.digests.young),
         runs_out_after: wall.plus(limits::DIGESTS_OLD),
     };
     let request = v1::GetDigestsRequest {

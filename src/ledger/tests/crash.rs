@@ -251,6 +251,16 @@ fn on_a_failing_disk_writes_are_refused_and_check_goes_on() {
     assert!(is_healthy);
 }
 
+/// The records of another node that banned these users.
+async fn written_elsewhere(subs: [&str; 2]) -> Vec<Record> {
+    let node = Setup::new().start(&Disk::default());
+    for sub in subs {
+        node.revoke_one(user(sub), all()).await;
+    }
+    let records = node.records().await;
+    records.into_iter().map(|(_, record)| record).collect()
+}
+
 /// What other nodes revoked was once refused with everything else when the disk had failed, so that a
 /// node with a broken disk let in whom its peers had locked out.
 #[test]
@@ -258,16 +268,7 @@ fn on_a_failing_disk_what_others_revoked_is_enforced_from_memory() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let others = {
-        let node = Setup::new().start(&Disk::default());
-        runtime.block_on(node.revoke_one(user("u"), all()));
-        runtime.block_on(node.revoke_one(user("v"), all()));
-        let records = runtime.block_on(node.records());
-        records
-            .into_iter()
-            .map(|(_, record)| record)
-            .collect::<Vec<_>>()
-    };
+    let others = runtime.block_on(written_elsewhere(["u", "v"]));
     let of_user = |sub: &str| Claims {
         sub: sub.to_owned().into(),
         ..token("t", T0, HOUR)

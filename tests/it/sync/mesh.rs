@@ -1,6 +1,13 @@
 //! Peers of a mesh.
 
-use rescind::fleet::JoinPolicy;
+use std::ops::ControlFlow;
+
+use rescind::{
+    fleet::JoinPolicy,
+    journal::{self, Journal},
+    model::{Target, What},
+    sync::Comparing,
+};
 
 use super::*;
 
@@ -205,4 +212,53 @@ async fn a_node_that_knows_too_little_for_the_caller_says_no_active_and_denies_a
         b.check_within("ada", bound).await.unwrap(),
         Verdict::Revoked
     );
+}
+
+/// Divergence that no fault of the protocol explains: a damaged disk, a bug. It is made here by
+/// taking a row out of a journal behind its node's back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_silently_differs_is_found_told_and_healed() {
+    let site = Site::new();
+    let (a, b) = tokio::join!(site.member("a", &["a", "b"]), site.member("b", &["a", "b"]));
+    for node in [&a, &b] {
+        node.until_ready().await;
+    }
+    for sub in ["ada", "bob", "cid"] {
+        a.revoke_user(sub).await;
+        b.until_revoked(sub).await;
+    }
+    b.stop().await;
+    take_out(&site.data_dir("b"), "bob");
+    let b = site
+        .node("b", |config| {
+            config.follow.peers = site.addresses(&["a"]);
+            config.follow.digests = Comparing {
+                interval: Duration::from_millis(50),
+                young: Duration::ZERO,
+                again: Duration::from_millis(50),
+            };
+        })
+        .await;
+    b.until_revoked("bob").await;
+    b.until("healed", async |b| {
+        b.status().await.upstreams[0].ranges_healed == 1
+    })
+    .await;
+    for sub in ["ada", "cid"] {
+        assert_eq!(b.check(sub).await.unwrap(), Verdict::Revoked);
+    }
+}
+
+fn take_out(data_dir: &Path, sub: &str) {
+    let journal = Journal::open(&journal::Storage::Directory(data_dir.to_owned())).unwrap();
+    let what = What::User(sub.to_owned());
+    let iss = "i".to_owned();
+    let key = Target { iss, what }.key();
+    journal
+        .write(|tables| {
+            let live = tables.live(&key)?.unwrap();
+            tables.delete(&key, live.seq)?;
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
 }
