@@ -211,6 +211,8 @@ pub const DNS_LACKED: Duration = Duration::from_secs(300);
 pub const ITSELF_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a follower that is gone is waited for by `all_followers`.
 pub const FOLLOWER_KEPT: Duration = Duration::from_secs(86_400);
+/// How often it is noted who follows.
+pub const FOLLOWERS_KEPT_INTERVAL: Duration = Duration::from_secs(600);
 /// Followers that an answer names as pending.
 pub const PENDING_NAMED_MAX: usize = 100;
 /// How long after another run of the same node began to watch an older run must still be speaking

@@ -21,6 +21,7 @@ use crate::{
     fleet::{Fleet, Join},
     journal::{self, Journal, JournalError},
     ledger::{Ledger, Options, WriterThread},
+    limits,
     proto::{self, v1::revocation_service_server::RevocationServiceServer},
     server::{self, Access, Service},
     sync::{Sync, SystemNet},
@@ -156,6 +157,8 @@ impl App {
             });
         }
         drop(self.sync);
+        let keeper = keep_followers(self.ledger.clone(), Arc::clone(&self.fleet), stop.clone());
+        tasks.spawn("keeper of followers", keeper);
         for listener in self.listeners {
             tasks.spawn("listener", listener.serve(routes.clone(), stop.clone()));
         }
@@ -291,8 +294,33 @@ async fn sweep(
     }
 }
 
+/// Notes now and then who follows: `wait_for` counts on whoever was there in the last 24 hours, across
+/// a restart too.
+async fn keep_followers(
+    ledger: Ledger,
+    fleet: Arc<Fleet>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(limits::FOLLOWERS_KEPT_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        if !fleet.followers.list(ledger.wall()).is_empty() {
+            let saved = fleet.followers.save(ledger.wall());
+            report(
+                ledger
+                    .remember(server::FOLLOWERS.to_owned(), saved)
+                    .await
+                    .err(),
+            );
+        }
+    }
+}
+
 fn report(error: Option<crate::ledger::WriteError>) {
     if let Some(error) = error {
-        tracing::warn!(%error, "not swept");
+        tracing::warn!(%error, "housekeeping has to wait");
     }
 }

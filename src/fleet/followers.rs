@@ -9,9 +9,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::{limits, model::UnixNanos};
+use crate::{
+    limits,
+    model::{Boot, UnixNanos},
+};
 
-use super::NodeId;
+use super::{NodeId, Run};
 
 /// What a follower is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,9 @@ pub struct KnownFollower {
     /// Watches that it has open.
     #[serde(skip)]
     pub watches: usize,
+    /// Which run of it they are of.
+    #[serde(skip)]
+    boot: Option<Boot>,
     /// The seq of this node's journal up to which it has made everything durable.
     #[serde(skip)]
     pub acked: u64,
@@ -113,8 +119,11 @@ impl Followers {
     }
 
     /// What is to be kept of them.
-    pub fn save(&self) -> Vec<u8> {
-        let known = self.lock();
+    pub fn save(&self, now: UnixNanos) -> Vec<u8> {
+        let mut known = self.lock();
+        for follower in known.values_mut().filter(|follower| follower.watches > 0) {
+            follower.seen_at = now;
+        }
         let saved: BTreeMap<String, &KnownFollower> = known
             .iter()
             .map(|(id, follower)| (id.to_string(), follower))
@@ -123,22 +132,29 @@ impl Followers {
     }
 
     /// A follower has opened a watch, and has everything up to a seq.
-    pub fn connected(&self, id: NodeId, role: Role, address: &str, has: u64, now: UnixNanos) {
+    pub fn connected(&self, run: Run, role: Role, address: &str, has: u64, now: UnixNanos) {
         let mut known = self.lock();
         forget_old(&mut known, now);
-        let follower = known.entry(id).or_insert_with(|| KnownFollower {
+        let follower = known.entry(run.node).or_insert_with(|| KnownFollower {
             role,
             address: String::new(),
             seen_at: now,
             watches: 0,
+            boot: None,
             acked: 0,
         });
         follower.role = role;
         address.clone_into(&mut follower.address);
         follower.seen_at = now;
         follower.watches += 1;
-        // A follower whose disk was lost has less than it once had.
-        follower.acked = has;
+        // Another run may be on a disk that was lost or set back, and have less than was once there.
+        // One run also opens watches beside its main one, which say less than it has.
+        follower.acked = if follower.boot == Some(run.boot) {
+            follower.acked.max(has)
+        } else {
+            has
+        };
+        follower.boot = Some(run.boot);
         drop(known);
         self.changed.send_replace(());
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{oneshot, watch};
 
 use super::{Propagation, Wait};
 
@@ -23,10 +23,19 @@ impl Waiting {
 }
 
 /// Those who wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HandUp {
     waiting: Mutex<Vec<Waiting>>,
-    news: Notify,
+    news: watch::Sender<()>,
+}
+
+impl Default for HandUp {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            news: watch::Sender::new(()),
+        }
+    }
 }
 
 impl HandUp {
@@ -34,7 +43,7 @@ impl HandUp {
     pub async fn wait(&self, wait: Wait, hubs: Vec<String>) -> Propagation {
         let (answer, answered) = oneshot::channel();
         self.lock().push(Waiting { wait, answer });
-        self.news.notify_waiters();
+        self.news.send_replace(());
         let nobody = Propagation {
             expected: 1,
             applied: 0,
@@ -64,12 +73,12 @@ impl HandUp {
     /// The hub did not answer: another may.
     pub fn put_back(&self, waiting: Vec<Waiting>) {
         self.lock().extend(waiting);
-        self.news.notify_waiters();
+        self.news.send_replace(());
     }
 
-    /// Somebody began to wait.
-    pub async fn news(&self) {
-        self.news.notified().await;
+    /// Changes when somebody begins to wait.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Whether anybody waits.

@@ -119,6 +119,8 @@ pub struct Group {
     /// How many others must answer before all are taken to have; `None`: as many as are listed,
     /// and at least one.
     pub expected: Option<usize>,
+    /// Whether it is a name, behind which there may be several.
+    pub is_name: bool,
     members: Mutex<Vec<Arc<Upstream>>>,
     level: Arc<Level>,
 }
@@ -149,11 +151,18 @@ impl Default for Upstreams {
 
 impl Upstreams {
     /// Adds a configured entry, without members yet.
-    pub fn add(&self, name: String, kind: Kind, expected: Option<usize>) -> Arc<Group> {
+    pub fn add(
+        &self,
+        name: String,
+        kind: Kind,
+        is_name: bool,
+        expected: Option<usize>,
+    ) -> Arc<Group> {
         let group = Arc::new(Group {
             name,
             kind,
-            expected,
+            expected: expected.filter(|_| is_name),
+            is_name,
             members: Mutex::default(),
             level: Arc::clone(&self.level),
         });
@@ -282,7 +291,13 @@ impl Group {
     fn has_answered(&self) -> bool {
         let others = self.others();
         let caught_up = others.iter().filter(|view| view.has_caught_up).count();
-        caught_up == others.len() && caught_up >= self.expected.unwrap_or(1)
+        // An address that is this node's own has nobody else behind it; a name may yet show others.
+        let least = match self.expected {
+            Some(expected) => expected,
+            None if self.is_name || others.len() == self.members().len() => 1,
+            None => 0,
+        };
+        caught_up == others.len() && caught_up >= least
     }
 
     /// Since when this node is level with it, in nanoseconds; zero: never, all ones: nobody counts.

@@ -299,7 +299,7 @@ impl Ledger {
         self.shared.feed.subscribe()
     }
 
-    /// The seq of the newest record that this run wrote itself.
+    /// The seq of the newest record that this run wrote itself, or found when it began.
     pub fn own_head(&self) -> u64 {
         self.shared.own_head.load(Ordering::Acquire)
     }

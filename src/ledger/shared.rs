@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) reserved: AtomicU64,
     /// Records held, lifted ones included.
     pub(super) held: AtomicU64,
-    /// The seq of the newest record that this run wrote itself.
+    /// The seq of the newest record that this run wrote itself, or found when it began.
     pub(super) own_head: AtomicU64,
     /// Changes whenever the wall clock is found to be below the greatest time that a sweep used.
     pub(super) rewound: watch::Sender<()>,

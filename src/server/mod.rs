@@ -231,28 +231,28 @@ impl RevocationService for Service {
         let actor = caller::actor(&request);
         let asked = watch::parse(request.into_inner())?;
         let ledger = &self.judge.ledger;
-        if let Some(Follower { run, role }) = asked.follower {
-            if run.node.0 == ledger.node() {
-                return Err(self.same_node(run));
-            }
-            let followers = &self.fleet().followers;
-            followers.connected(run.node, role, &actor, asked.has(ledger), ledger.wall());
-            // Whoever follows is waited for after a restart too.
-            ledger
-                .remember(FOLLOWERS.to_owned(), followers.save())
-                .await
-                .map_err(status::of_write)?;
+        if let Some(follower) = asked.follower
+            && follower.run.node.0 == ledger.node()
+        {
+            return Err(self.same_node(follower.run));
         }
         let watching = self
             .watchers
             .open(
                 asked.watcher.clone(),
-                actor,
+                actor.clone(),
                 asked.follower,
                 self.fleet(),
                 ledger,
             )
             .ok_or_else(status::too_many_watchers)?;
+        if let Some(Follower { run, role }) = asked.follower {
+            let (followers, now) = (&self.fleet().followers, ledger.wall());
+            followers.connected(run, role, &actor, asked.has(ledger), now);
+            // Whoever follows is waited for after a restart too.
+            let saved = ledger.remember(FOLLOWERS.to_owned(), followers.save(now));
+            saved.await.map_err(status::of_write)?;
+        }
         let answers = watch::watch(
             ledger.clone(),
             Arc::clone(self.fleet()),

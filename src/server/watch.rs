@@ -154,6 +154,8 @@ struct Watch {
     mode: WatchMode,
     /// Everything up to here was sent, or is not shown.
     seq: u64,
+    /// Up to where the last message's cursor went.
+    told: u64,
     /// The newest seq of whatever was read so far. A target that was superseded while this watch
     /// read stands at or before it: a watcher that has come here has missed nothing.
     caught_up_at: u64,
@@ -197,6 +199,7 @@ pub(super) fn watch(
         ledger,
         mode,
         seq,
+        told: seq,
         // What the cursor's reader knew to exist is waited for, also while it is not shown yet.
         caught_up_at: match mode {
             WatchMode::Resumed => asked.cursor.map_or(now, |cursor| now.max(cursor.head)),
@@ -231,6 +234,7 @@ impl Watch {
         let next = self.event().await;
         self.stopped = next.is_err();
         self.last_sent = Instant::now();
+        self.told = self.seq;
         Some(next.map(|event| {
             WatchRevocationsResponse {
                 cursor: self
@@ -290,6 +294,10 @@ impl Watch {
 
     /// A follower is told of life all the time: by that it knows how stale it is.
     fn heartbeat_due(&self) -> Instant {
+        // What was left out as its own moves its cursor all the same: somebody may wait for that.
+        if self.follower.is_some() && self.seq > self.told {
+            return self.last_sent;
+        }
         let last = if self.follower.is_some() {
             self.last_heartbeat
         } else {

@@ -109,11 +109,12 @@ pub(super) async fn restore(
     })
 }
 
-/// Waits for followers, if that was asked for: what was written stands at or before the head.
+/// Waits for followers, if that was asked for: what was written stands at or before the newest write
+/// of this run.
 async fn spread(service: &Service, wait_for: Option<(Who, Duration)>) -> Option<v1::Propagation> {
     let (who, within) = wait_for?;
-    let head = service.judge.ledger.condition().head;
-    let spread = service.spread(head, who, within, None).await;
+    let written = service.judge.ledger.own_head();
+    let spread = service.spread(written, who, within, None).await;
     Some(outward::propagation(spread))
 }
 

@@ -107,14 +107,13 @@ impl Sync {
         kind: Kind,
         stop: CancellationToken,
     ) -> BoxFuture<'static, ()> {
-        let expected = match address {
-            Address::Dns { .. } => self.settings.expected_peers,
-            Address::Host { .. } | Address::Unix(_) => None,
-        };
-        let group = self
-            .fleet
-            .upstreams
-            .add(address.to_string(), kind, expected);
+        let is_name = matches!(address, Address::Dns { .. });
+        let group = self.fleet.upstreams.add(
+            address.to_string(),
+            kind,
+            is_name,
+            self.settings.expected_peers,
+        );
         let sync = self.clone();
         Box::pin(async move {
             let followed = discovery::follow_all(&sync, &group, &address, &stop);

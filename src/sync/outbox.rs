@@ -270,6 +270,7 @@ fn wanted(chunk: &Chunk, held: &Held) -> Vec<v1::Revocation> {
 /// once; what others wrote a moment later, since most of it the hub will have sent by then.
 async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
     let mut patience: Option<Instant> = None;
+    let mut news = sync.fleet.hand_up.news();
     loop {
         let newest = *head.borrow_and_update();
         if !sync.fleet.hand_up.is_empty() || sync.ledger.own_head() > seq {
@@ -281,7 +282,8 @@ async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
         let end = patience.unwrap_or_else(|| Instant::now() + limits::DIGESTS_INTERVAL);
         tokio::select! {
             changed = head.changed() => if changed.is_err() { std::future::pending::<()>().await },
-            () = sync.fleet.hand_up.news() => {}
+            // The fleet outlives those who follow.
+            _ = news.changed() => {}
             () = tokio::time::sleep_until(end) => if patience.is_some() { return },
         }
     }
