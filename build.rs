@@ -21,7 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         out_dir.join("rescind_descriptor.bin"),
         public.encode_to_vec(),
     )?;
-    tonic_prost_build::configure().compile_fds(public)?;
+    tonic_prost_build::configure()
+        .extern_path(".rescind.v1.Records", "crate::proto::Records")
+        .compile_fds(public)?;
 
     let journal = protox::compile(["rescind/journal/v1/journal.proto"], ["src/journal/proto"])?;
     tonic_prost_build::configure().compile_fds(journal)?;

@@ -4,9 +4,10 @@
 use std::{
     collections::BTreeMap,
     ops::{Bound, ControlFlow},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+use prost::bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::{
@@ -17,11 +18,55 @@ use crate::{
 
 use super::writer::Change;
 
+/// A committed record, and what its watchers have made of it.
+#[derive(Debug)]
+pub struct Fed {
+    record: Arc<Record>,
+    /// For people and for nodes.
+    encoded: [OnceLock<Bytes>; 2],
+}
+
+/// Who reads a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// People and their tools.
+    Person,
+    /// Another node.
+    Node,
+}
+
+impl Fed {
+    fn new(record: Arc<Record>) -> Self {
+        Self {
+            record,
+            encoded: Default::default(),
+        }
+    }
+
+    /// The record as bytes for this reader: made once for all of them.
+    pub fn encoded(&self, reader: Reader, encode: impl FnOnce(&Record) -> Vec<u8>) -> Bytes {
+        let [person, node] = &self.encoded;
+        let place = match reader {
+            Reader::Person => person,
+            Reader::Node => node,
+        };
+        place.get_or_init(|| encode(&self.record).into()).clone()
+    }
+}
+
+impl std::ops::Deref for Fed {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
 /// Committed records, and how far a reader has come with them.
 #[derive(Debug)]
 pub struct Chunk {
     /// In order of their seqs.
-    pub records: Vec<(u64, Arc<Record>)>,
+    pub records: Vec<(u64, Arc<Fed>)>,
     /// Everything up to here has been read.
     pub through: u64,
     /// The newest seq that there was. What was superseded before this was read, and therefore is
@@ -34,7 +79,7 @@ pub struct Chunk {
 struct Tail {
     /// What comes after this seq is held.
     base: u64,
-    records: BTreeMap<u64, Arc<Record>>,
+    records: BTreeMap<u64, Arc<Fed>>,
 }
 
 /// What was committed last, and a wake-up for those who wait for more.
@@ -111,7 +156,8 @@ impl Tail {
         if change.record.is_empty() {
             self.records.remove(&change.seq);
         } else if change.seq > self.base {
-            self.records.insert(change.seq, change.record);
+            let fed = Arc::new(Fed::new(change.record));
+            self.records.insert(change.seq, fed);
         }
         while self.records.len() > limits::TAIL_RECORDS_MAX {
             if let Some((seq, _)) = self.records.pop_first() {
@@ -130,7 +176,7 @@ pub(super) fn from_journal(
 ) -> Result<Chunk, JournalError> {
     let mut records = Vec::new();
     let newest = journal.each_record(after, head, |seq, record| {
-        records.push((seq, Arc::new(record)));
+        records.push((seq, Arc::new(Fed::new(Arc::new(record)))));
         if records.len() < count_max {
             ControlFlow::Continue(())
         } else {
@@ -145,7 +191,7 @@ pub(super) fn from_journal(
 }
 
 /// A full chunk ends with its last record; any other has come to the head.
-fn through(records: &[(u64, Arc<Record>)], count_max: usize, head: u64) -> u64 {
+fn through(records: &[(u64, Arc<Fed>)], count_max: usize, head: u64) -> u64 {
     match records.last() {
         Some((seq, _)) if records.len() >= count_max => *seq,
         _ => head,

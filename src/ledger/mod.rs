@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use cursor::{Cursor, Resume};
 pub use digests::{Digested, Digests};
-pub use feed::Chunk;
+pub use feed::{Chunk, Fed, Reader};
 pub use order::{
     AskedRules, Merge, Merged, Named, Receipt, RequestId, Restore, Revoke, Terms, TokenEnd,
     WriteError,

@@ -3,18 +3,22 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
+use prost::bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
     fleet::{Fleet, Run},
-    ledger::{Chunk, Cursor, Ledger, Resume},
+    ledger::{Chunk, Cursor, Fed, Ledger, Reader, Resume},
     limits,
     model::{Boot, Record},
-    proto::v1::{
-        self, CaughtUp, Heartbeat, Hello, Records, WatchMode, WatchRevocationsResponse,
-        watch_revocations_response::Event,
+    proto::{
+        Records,
+        v1::{
+            self, CaughtUp, Heartbeat, Hello, WatchMode, WatchRevocationsResponse,
+            watch_revocations_response::Event,
+        },
     },
     wire,
 };
@@ -343,21 +347,17 @@ impl Watch {
             .await
             .map_err(|error| status::of_journal(&error))?;
         self.caught_up_at = self.caught_up_at.max(newest);
-        let mut revocations = Vec::new();
+        let mut encoded = Vec::new();
         let mut bytes = 0;
         let mut seq = through;
         for (at, record) in &records {
             if self.shows(record) {
-                let shown = if self.follower.is_some() {
-                    wire::record_out(record)
-                } else {
-                    outward::revocation(record)
-                };
-                bytes += prost::Message::encoded_len(&shown);
-                if bytes > limits::WATCH_BATCH_BYTES_MAX && !revocations.is_empty() {
+                let shown = self.encoded(record);
+                bytes += shown.len();
+                if bytes > limits::WATCH_BATCH_BYTES_MAX && !encoded.is_empty() {
                     break;
                 }
-                revocations.push(shown);
+                encoded.push(shown);
             }
             seq = *at;
         }
@@ -365,7 +365,20 @@ impl Watch {
         let is_whole = records.last().is_none_or(|(last, _)| *last == seq);
         self.seq = if is_whole { through } else { seq };
         self.watching.at(self.seq);
-        Ok((!revocations.is_empty()).then_some(Records { revocations }))
+        Ok((!encoded.is_empty()).then(|| Records {
+            encoded,
+            ..Records::default()
+        }))
+    }
+
+    fn encoded(&self, record: &Fed) -> Bytes {
+        let message = |record| prost::Message::encode_to_vec(&record);
+        match self.follower {
+            Some(_) => record.encoded(Reader::Node, |record| message(wire::record_out(record))),
+            None => record.encoded(Reader::Person, |record| {
+                message(outward::revocation(record))
+            }),
+        }
     }
 
     fn shows(&self, record: &Record) -> bool {

@@ -7,7 +7,10 @@ use serde::Serialize;
 
 use crate::{
     atomic_file,
-    proto::v1::{self, watch_revocations_response::Event},
+    proto::{
+        Records,
+        v1::{self, watch_revocations_response::Event},
+    },
 };
 
 use super::{
@@ -174,7 +177,7 @@ impl Printer {
 
     /// The message's cursor is safe only once all of its lines are dealt with, so that all but the
     /// last carry the cursor before: who stores the cursor of any line loses nothing.
-    fn revocations(&self, records: v1::Records, after: &str) -> Vec<Line> {
+    fn revocations(&self, records: Records, after: &str) -> Vec<Line> {
         let before = BASE64_STANDARD.encode(&self.cursor);
         let last = records.revocations.len().saturating_sub(1);
         let line = |(place, revocation): (usize, v1::Revocation)| Line::Revocation {
@@ -246,7 +249,8 @@ mod tests {
         };
         v1::WatchRevocationsResponse {
             cursor: cursor.into(),
-            event: Some(Event::Records(v1::Records {
+            event: Some(Event::Records(Records {
+                encoded: Vec::new(),
                 revocations: subs.iter().map(revocation).collect(),
             })),
         }

@@ -124,7 +124,7 @@ impl Node {
         let shared = Arc::clone(&self.ledger.shared);
         let read = move || feed::from_journal(&shared.journal, 0, head, usize::MAX);
         let chunk = tokio::task::spawn_blocking(read).await.unwrap().unwrap();
-        let owned = |(seq, record): (u64, Arc<Record>)| (seq, Record::clone(&record));
+        let owned = |(seq, fed): (u64, Arc<Fed>)| (seq, Record::clone(&fed));
         chunk.records.into_iter().map(owned).collect()
     }
 
