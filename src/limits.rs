@@ -196,7 +196,15 @@ pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(45);
 /// Connecting anew: at first within this, at random, then within twice as long and so on.
 pub const PEER_BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Connecting anew: at last within this.
-pub const PEER_BACKOFF_MAX: Duration = Duration::from_secs(2);
+pub const PEER_BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// How often a watch is asked for on a new connection while an answer to the first is still awaited.
+pub const PEER_EAGER_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes that may wait unread of what one upstream sends.
+pub const PEER_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Records of an upstream that are merged in one transaction, about.
+pub const MERGE_RECORDS_MAX: usize = 8 * 1024;
+/// Merged states of which it is remembered that they were merged: about 5 MB.
+pub const KNOWN_STATES_MAX: usize = 64 * 1024;
 /// The shortest time between two acknowledgements of a follower.
 pub const ACK_INTERVAL_MIN: Duration = Duration::from_millis(2);
 /// The longest pause between two acknowledgements, however slow the upstream is.

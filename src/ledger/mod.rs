@@ -7,6 +7,7 @@ mod cursor;
 mod digests;
 mod dots;
 mod feed;
+mod known;
 mod merge;
 mod order;
 mod plan;
@@ -171,8 +172,29 @@ impl Ledger {
     }
 
     /// Takes in what another node sent.
-    pub async fn merge(&self, order: Merge) -> Result<Merged, WriteError> {
-        self.ask(|answer| Command::Merge(order, answer)).await
+    pub async fn merge(&self, mut order: Merge) -> Result<Merged, WriteError> {
+        let known = &self.shared.known;
+        let keys: Vec<_> = order.records.iter().map(known::key_of).collect();
+        let before: Vec<_> = keys.iter().map(|key| known.get(key)).collect();
+        if !order.afresh {
+            let mut is_known = before.iter().map(Option::is_some);
+            order
+                .records
+                .retain(|_| !is_known.next().unwrap_or_default());
+        }
+        let afresh = order.afresh;
+        let mut merged = self.ask(|answer| Command::Merge(order, answer)).await?;
+        let mut now = std::mem::take(&mut merged.held).into_iter();
+        merged.held = before
+            .into_iter()
+            .map(|before| match before {
+                Some(seq) if !afresh => (seq != 0).then_some(seq),
+                _ => now.next().flatten(),
+            })
+            .collect();
+        let held = merged.held.iter().map(|held| held.unwrap_or_default());
+        known.add(keys.into_iter().zip(held));
+        Ok(merged)
     }
 
     /// Keeps something under a name, with the next commit.

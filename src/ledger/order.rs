@@ -104,6 +104,8 @@ pub struct Merge {
     pub place: Option<(String, Vec<u8>)>,
     /// Refuse it when it cannot be made durable; else it is then enforced from memory.
     pub must_be_durable: bool,
+    /// Do not rely on what was merged before: something was lost.
+    pub afresh: bool,
 }
 
 /// What became of records from another node.

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::{feed::Feed, trust::Trust};
+use super::{feed::Feed, known::Known, trust::Trust};
 
 /// What the writer changes and everybody else reads.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub(super) struct Shared {
     pub(super) sightings: Sightings,
     pub(super) rewind: Rewind,
     pub(super) feed: Feed,
+    pub(super) known: Known,
     pub(super) node: u64,
     pub(super) boot: Boot,
     pub(super) boots: Vec<BootSpan>,

@@ -20,6 +20,7 @@ use crate::{
 
 use super::{
     feed::Feed,
+    known::Known,
     shared::{Shared, apply},
     sweep::{self, Sweeper},
     trust::ClockTrust,
@@ -171,7 +172,6 @@ pub(super) fn open(
     })?;
     let index = Index::default();
     replay(&journal, &index)?;
-    let boots = journal.boots()?;
     let rewind = Rewind::default();
     rewind.set(swept, rewound);
     let mut trust = ClockTrust::new(options.sweep_settle, wall, steady, last_time);
@@ -180,14 +180,15 @@ pub(super) fn open(
         clock: Arc::clone(&options.clock),
         semantics: Arc::clone(&options.semantics),
         bounds: ArcSwap::from_pointee(bounds),
+        boots: journal.boots()?,
         journal,
         index,
         sightings,
         rewind,
         feed: Feed::new(head),
+        known: Known::default(),
         node,
         boot,
-        boots,
         live_max: options.live_max,
         reserved: AtomicU64::new(head),
         held: AtomicU64::new(held),

@@ -199,6 +199,7 @@ impl Sweeper {
             );
             self.rewound = wall;
             self.touch();
+            shared.known.clear();
             shared.rewound.send_replace(());
         }
     }

@@ -108,6 +108,7 @@ impl Writer {
         for (command, failure) in refused.into_iter().zip(failed.iter().cycle()) {
             command.refuse(&WriteError::Unavailable((**failure).clone()));
         }
+        let group = self.answer_light(group);
         if group.is_empty() {
             return;
         }
@@ -162,6 +163,36 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Deals with what needs no transaction of its own, and returns the rest.
+    fn answer_light(&mut self, group: Vec<Command>) -> Vec<Command> {
+        let mut rest = Vec::with_capacity(group.len());
+        for command in group {
+            match command {
+                Command::Remember(name, place, answer) => {
+                    self.keep(name, place);
+                    send(answer, Ok(()));
+                }
+                Command::ClockOfPeer(time, answer) => {
+                    self.sweeper.hear_of(time, &self.shared);
+                    send(answer, Ok(()));
+                }
+                Command::Merge(order, answer) if order.records.is_empty() => {
+                    if let Some((name, place)) = order.place {
+                        self.keep(name, place);
+                    }
+                    let merged = Merged {
+                        head: self.head,
+                        durable: self.shared.failure.load().is_none(),
+                        ..Merged::default()
+                    };
+                    send(answer, Ok(merged));
+                }
+                other => rest.push(other),
+            }
+        }
+        rest
     }
 
     /// Shows Check and the watchers what is durable now.
@@ -234,10 +265,6 @@ impl Writer {
                 };
                 (Done::Merged(answer, merged), failed)
             }
-            Command::Remember(name, place, answer) => {
-                self.keep(name, place);
-                (Done::Noted(answer), Ok(()))
-            }
             Command::Sweep(answer) => {
                 // Once in a while what waits for a commit gets one.
                 if !self.places.is_empty() {
@@ -253,15 +280,15 @@ impl Writer {
                 self.sweeper.accept_clock(&self.shared);
                 (Done::Noted(answer), Ok(()))
             }
-            Command::ClockOfPeer(time, answer) => {
-                self.sweeper.hear_of(time, &self.shared);
-                (Done::Noted(answer), Ok(()))
-            }
             Command::CaughtUpFrom(theirs, answer) => {
                 let ours = self.shared.bounds.load();
                 let known = ours.caught_up_from(&theirs, self.shared.clock.wall());
                 self.shared.bounds.store(Arc::new(known));
                 self.sweeper.touch();
+                (Done::Noted(answer), Ok(()))
+            }
+            // Answered before.
+            Command::Remember(_, _, answer) | Command::ClockOfPeer(_, answer) => {
                 (Done::Noted(answer), Ok(()))
             }
         }

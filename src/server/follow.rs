@@ -143,6 +143,7 @@ impl HandedUp {
             records,
             place: None,
             must_be_durable: true,
+            afresh: false,
         };
         let Merged { changed, head, .. } = ledger.merge(order).await.map_err(status::of_write)?;
         self.changed += changed;

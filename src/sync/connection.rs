@@ -19,6 +19,9 @@ use super::Sync;
 /// A client of one connection.
 pub(super) type Client = RevocationServiceClient<Channel>;
 
+/// What a watch answers with.
+pub(super) type Messages = Streaming<WatchRevocationsResponse>;
+
 /// Why a connection ended.
 #[derive(Debug)]
 pub(super) enum Ended {
@@ -57,7 +60,7 @@ pub(super) struct Ask {
 pub(super) struct Begun {
     pub(super) run: Run,
     pub(super) hello: Hello,
-    pub(super) messages: Streaming<WatchRevocationsResponse>,
+    pub(super) messages: Messages,
 }
 
 pub(super) fn client(channel: Channel) -> Client {

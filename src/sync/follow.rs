@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+
 use crate::{
     fleet::{Kind, Phase, Role, Run, Upstream},
     ledger::{Cursor, Merge},
@@ -15,7 +17,7 @@ use super::{
     Place, Sync,
     acks::Acks,
     backoff::Backoff,
-    connection::{self, Ask, Begun, Client, Ended},
+    connection::{self, Ask, Begun, Client, Ended, Messages},
     held::Held,
     net,
     outbox::Outbox,
@@ -32,6 +34,14 @@ pub(super) struct Follow {
     durable: Option<(Run, Vec<u8>)>,
     outbox: Outbox,
     backoff: Backoff,
+}
+
+/// A watch that has begun, and of which node it was thought to be.
+struct Begin {
+    client: Client,
+    begun: Begun,
+    wanted: Run,
+    is_first: bool,
 }
 
 /// One connection.
@@ -101,13 +111,47 @@ impl Follow {
 
     /// One connection, until it ends.
     async fn connection(&mut self) -> Result<(), Ended> {
+        let Begin {
+            client,
+            begun,
+            wanted,
+            is_first,
+        } = self.begin().await?;
+        self.met = Some(begun.run);
+        if begun.run.node != wanted.node {
+            // The cursor is of another node: it would read everything again for nothing.
+            return Err("another node answers at this address now".to_owned().into());
+        }
+        self.follow(client, begun, is_first).await
+    }
+
+    /// A watch that has begun. Over a slow link that takes long, so there is patience with the first
+    /// try; over one that swallowed the first try and works again there is an answer to a later one.
+    async fn begin(&self) -> Result<Begin, Ended> {
+        let eager = async {
+            loop {
+                let next = tokio::time::sleep(limits::PEER_EAGER_INTERVAL);
+                next.await;
+                let again = tokio::time::timeout(limits::PEER_EAGER_INTERVAL, self.try_to_begin());
+                if let Ok(Ok(begin)) = again.await {
+                    return begin;
+                }
+            }
+        };
+        tokio::select! {
+            patient = self.try_to_begin() => patient,
+            begin = eager => Ok(begin),
+        }
+    }
+
+    async fn try_to_begin(&self) -> Result<Begin, Ended> {
         let channel = net::channel(&self.sync.net, &self.place).await?;
         let mut client = connection::client(channel);
-        let run = match self.met {
+        let wanted = match self.met {
             Some(run) => run,
             None => self.probe(&mut client).await?,
         };
-        let cursor = self.cursor(run).await?;
+        let cursor = self.cursor(wanted).await?;
         let is_first = cursor.is_empty();
         let ask = Ask {
             cursor,
@@ -115,17 +159,16 @@ impl Follow {
             ..Ask::default()
         };
         let begun = connection::watch(&mut client, &self.sync.ledger, self.role(), ask).await?;
-        if begun.run.node != run.node {
-            // The cursor is of another node: it would read everything again for nothing.
-            self.met = Some(begun.run);
-            return Err("another node answers at this address now".to_owned().into());
-        }
-        self.met = Some(begun.run);
-        self.follow(client, begun, is_first).await
+        Ok(Begin {
+            client,
+            begun,
+            wanted,
+            is_first,
+        })
     }
 
     /// Who answers at this address: only then is it known which cursor to go on from.
-    async fn probe(&mut self, client: &mut Client) -> Result<Run, Ended> {
+    async fn probe(&self, client: &mut Client) -> Result<Run, Ended> {
         self.upstream.update(|view| view.phase = Phase::Connecting);
         let ask = Ask {
             start: v1::Start::Now,
@@ -171,12 +214,13 @@ impl Follow {
         } = self;
         let rereads = sync.ledger.rereads();
         let reading = async {
+            let mut waiting = None;
             loop {
-                let message = tokio::time::timeout(limits::PEER_SILENCE_MAX, messages.message());
-                let message = message
-                    .await
-                    .map_err(|_| "it has fallen silent".to_owned())??
-                    .ok_or_else(|| "it ended the watch".to_owned())?;
+                let message = match waiting.take() {
+                    Some(message) => message,
+                    None => next_message(&mut messages).await?,
+                };
+                let message = gather(message, &mut messages, &mut waiting)?;
                 take_in(sync, upstream, &session, durable, message).await?;
                 if upstream.view().phase == Phase::Following {
                     backoff.reset();
@@ -233,6 +277,40 @@ pub(super) fn role_of(kind: Kind) -> v1::FollowerRole {
         Role::Peer => v1::FollowerRole::Peer,
         Role::Leaf => v1::FollowerRole::Leaf,
     }
+}
+
+async fn next_message(messages: &mut Messages) -> Result<v1::WatchRevocationsResponse, Ended> {
+    let message = tokio::time::timeout(limits::PEER_SILENCE_MAX, messages.message());
+    let message = message
+        .await
+        .map_err(|_| "it has fallen silent".to_owned())??;
+    message.ok_or_else(|| "it ended the watch".to_owned().into())
+}
+
+/// A message with records, and the records of those behind it that have come already: one transaction
+/// for all of them. What comes next and is none of them stays waiting.
+fn gather(
+    mut message: v1::WatchRevocationsResponse,
+    messages: &mut Messages,
+    waiting: &mut Option<v1::WatchRevocationsResponse>,
+) -> Result<v1::WatchRevocationsResponse, Ended> {
+    let Some(Event::Records(records)) = &mut message.event else {
+        return Ok(message);
+    };
+    while records.revocations.len() < limits::MERGE_RECORDS_MAX {
+        let Some(next) = messages.message().now_or_never() else {
+            break;
+        };
+        let Some(next) = next? else { break };
+        if let Some(Event::Records(more)) = next.event {
+            records.revocations.extend(more.revocations);
+            message.cursor = next.cursor;
+        } else {
+            *waiting = Some(next);
+            break;
+        }
+    }
+    Ok(message)
 }
 
 /// Deals with one message: what it says is enforced, and if the disk works durable, when this

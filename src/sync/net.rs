@@ -88,7 +88,10 @@ pub(super) async fn channel(net: &Arc<dyn Net>, place: &Place) -> Result<Channel
         let connection = connection.take();
         std::future::ready(connection.ok_or_else(|| io::Error::other("the connection has ended")))
     });
-    let endpoint = Endpoint::from_static("http://node.rescind.invalid");
+    // So much of what an upstream sends may wait here: enough for a node that catches up.
+    let endpoint = Endpoint::from_static("http://node.rescind.invalid")
+        .initial_stream_window_size(limits::PEER_WINDOW_BYTES)
+        .initial_connection_window_size(limits::PEER_WINDOW_BYTES);
     endpoint
         .connect_with_connector(connector)
         .await

@@ -130,6 +130,7 @@ async fn read_again(
                     records: records
                         .filter_map(|sent| wire::record_in(sent).ok())
                         .collect(),
+                    afresh: true,
                     ..Merge::default()
                 };
                 let merged = sync.ledger.merge(order).await;

@@ -282,7 +282,7 @@ fn on_a_failing_disk_what_others_revoked_is_enforced_from_memory() {
             let order = Merge {
                 records: records.to_vec(),
                 place: Some(("cursor".to_owned(), vec![7])),
-                must_be_durable: false,
+                ..Merge::default()
             };
             runtime.block_on(node.merge(order))
         };
