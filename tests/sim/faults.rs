@@ -1,0 +1,1 @@
+//! The faults that issue 5 names, a story each.

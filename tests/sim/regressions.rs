@@ -1,0 +1,1 @@
+//! Bugs that the simulation found, a story each.
