@@ -34,8 +34,6 @@ pub(crate) struct Sampled {
 }
 
 impl Sampled {
-    pub(crate) fn process_ended(&mut self) {}
-
     pub(crate) fn disk_replaced(&mut self) {
         self.denied.clear();
     }
@@ -46,6 +44,7 @@ impl World {
     pub(crate) fn sample(&mut self) {
         for (node, live) in self.up() {
             let verdicts = self.verdicts(&live);
+            self.note_what_is_known(node, &verdicts);
             self.revoked_stays_revoked(node, &verdicts);
             self.staleness_is_honest(node, &live, &verdicts);
             self.nobody_says_active_unsynced(node, &live, &verdicts);
@@ -63,22 +62,30 @@ impl World {
             .collect()
     }
 
+    fn note_what_is_known(&mut self, node: usize, verdicts: &[(usize, Verdict)]) {
+        let state = self.state(node);
+        for (number, verdict) in verdicts {
+            let write = &self.history.writes[*number];
+            // It may say REVOKED for another revocation.
+            if matches!(verdict, Verdict::Revoked(_))
+                && knows(&state, &write.target, write.kind, write.dot)
+            {
+                self.nodes[node].sampled.denied.insert(*number);
+            }
+        }
+    }
+
     /// **I2**: what a node was seen to deny it goes on denying, through crashes and jumps of its
     /// clock, until a lift had seen the revocation; its disk may be replaced by one that knew less.
-    fn revoked_stays_revoked(&mut self, node: usize, verdicts: &[(usize, Verdict)]) {
+    fn revoked_stays_revoked(&self, node: usize, verdicts: &[(usize, Verdict)]) {
         for (number, verdict) in verdicts {
-            match verdict {
-                Verdict::Revoked(_) => {
-                    self.nodes[node].sampled.denied.insert(*number);
-                }
-                Verdict::Active if self.nodes[node].sampled.denied.contains(number) => {
-                    let write = &self.history.writes[*number];
-                    let is_lifted = self.history.is_lifted(write);
-                    self.hold("I2", is_lifted, || {
-                        format!("{} said REVOKED, then ACTIVE: {write:?}", self.nodes[node].name)
-                    });
-                }
-                _ => {}
+            let write = &self.history.writes[*number];
+            if *verdict == Verdict::Active && self.nodes[node].sampled.denied.contains(number) {
+                self.hold("I2", self.history.is_lifted(write), || {
+                    let name = &self.nodes[node].name;
+                    let has = self.state(node).remove(&write.target);
+                    format!("{name} said REVOKED, then ACTIVE: {write:?}; it holds {has:?}")
+                });
             }
         }
     }
@@ -101,7 +108,8 @@ impl World {
             if is_promised && *verdict == Verdict::Active {
                 self.hold("I4", self.history.is_lifted(write), || {
                     let name = &self.nodes[node].name;
-                    format!("{name} is {staleness:?} stale and does not know {write:?}")
+                    let has = self.state(node).remove(&write.target);
+                    format!("{name} is {staleness:?} stale and lacks {write:?}; it holds {has:?}")
                 });
             }
         }
@@ -175,8 +183,6 @@ impl World {
         self.nothing_is_lost();
         self.what_is_revoked_was_asked_for();
         self.what_was_lifted_is_active();
-        self.forgets_for_good();
-        self.memory_is_bounded();
     }
 
     /// Everything may talk again, every clock is right, every node runs.
@@ -273,7 +279,8 @@ impl World {
                     format!("{} never heard of {write:?}", self.nodes[node].name)
                 });
                 self.hold("I1", self.is_enforced(write, state), || {
-                    format!("{} does not enforce {write:?}", self.nodes[node].name)
+                    let (name, has) = (&self.nodes[node].name, state.get(&write.target));
+                    format!("{name} does not enforce {write:?}; it holds {has:?}")
                 });
             }
         }
@@ -303,7 +310,10 @@ impl World {
             let of_target = |other: &&Write| {
                 other.target == write.target && other.kind == write.kind
             };
-            let all_lifted = self.history.writes.iter().filter(of_target).all(|other| {
+            // Of a write that failed nobody knows whether it holds.
+            let asked = &self.history.asked[&(write.target.clone(), write.kind)];
+            let done = self.history.writes.iter().filter(of_target).count();
+            let all_lifted = asked.len() == done && self.history.writes.iter().filter(of_target).all(|other| {
                 self.history.lifts.iter().any(|lift| {
                     !lift.excused
                         && lift.target == other.target
@@ -328,9 +338,12 @@ impl World {
         self.hold("I10", heads == self.heads(), || {
             format!("records go on being passed around: {heads:?}, then {:?}", self.heads())
         });
+        // Those by whose clock it was written later keep it longer; buckets are swept as wholes.
+        let due = self.now.wall().minus(Duration::from_secs(15));
         for node in 0..self.nodes.len() {
             for (target, record) in self.state(node) {
-                self.hold("I10", record.next_end().is_none(), || {
+                let is_kept = record.next_end().is_none_or(|end| end > due);
+                self.hold("I10", is_kept, || {
                     format!("{} still holds {target}: {record:?}", self.nodes[node].name)
                 });
             }

@@ -343,7 +343,6 @@ impl World {
         self.nodes[node].machine.disk.crash();
         self.nodes[node].machine.forget_process();
         self.sim.crash(name.as_str());
-        self.nodes[node].sampled.process_ended();
     }
 
     pub(crate) fn start(&mut self, node: usize) {
