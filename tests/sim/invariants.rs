@@ -304,9 +304,10 @@ impl World {
     }
 
     /// **I6**, and the other side of I2: a user of whom every ban was seen by a lift that lives is
-    /// ACTIVE again.
+    /// ACTIVE again. What runs out is left out: a clock that is far ahead forgets the lift at once.
     fn what_was_lifted_is_active(&self) {
-        for write in &self.history.writes {
+        let bans = self.history.writes.iter();
+        for write in bans.filter(|write| matches!(write.victim, Victim::Any(_))) {
             let of_target = |other: &&Write| {
                 other.target == write.target && other.kind == write.kind
             };

@@ -7,7 +7,7 @@ use rescind::model::RuleKind;
 use crate::{random::Random, reader::Reader, world::World};
 
 /// How long faults go on.
-const TROUBLE: Duration = Duration::from_secs(24);
+const TROUBLE: Duration = Duration::from_secs(18);
 /// Users that are written of.
 const USERS: u64 = 5;
 
@@ -45,7 +45,7 @@ pub(crate) fn play(seed: u64) -> String {
     schedule.trouble();
     let Schedule { mut world, reader, .. } = schedule;
     world.heal_and_check();
-    if seed % 4 == 0 {
+    if seed % 8 == 0 {
         // This takes the greatest part of the time.
         world.forgets_for_good();
         world.memory_is_bounded();

@@ -12,14 +12,14 @@ use futures_util::FutureExt as _;
 use rescind::{
     clock::Clock as _,
     journal::Journal,
-    ledger::{AskedRules, Named, Receipt, Restore, Revoke, Terms, TokenEnd},
-    model::{CutOff, Reason, RuleKind, Target, Verdict},
+    ledger::{AskedRules, Named, Restore, Revoke, Terms, TokenEnd},
+    model::{CutOff, Dot, Reason, Rule, RuleKind, Target, Verdict},
     sync::{Address, Settings},
 };
 
 use crate::{
     disk::{Disk, Image},
-    history::{History, ISS, Lift, State, Victim, Write, knows, token, user},
+    history::{History, Lift, State, Victim, Write, knows, token, user},
     invariants::Sampled,
     net::{Dns, Now, PORT, SimClock, SimNet},
     node::{self, LIFETIME, Live, Machine, Setup},
@@ -28,6 +28,8 @@ use crate::{
 
 /// How long a step of the simulation is.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// How many steps apart everybody is looked at.
+const SAMPLED_TICKS: u32 = 40;
 
 /// What a node is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +169,7 @@ impl World {
         while self.sim.elapsed() < end {
             self.step();
             ticks += 1;
-            if ticks % 25 == 0 {
+            if ticks % SAMPLED_TICKS == 0 {
                 self.sample();
             }
         }
@@ -184,7 +186,7 @@ impl World {
             }
             self.step();
             ticks += 1;
-            if ticks % 25 == 0 {
+            if ticks % SAMPLED_TICKS == 0 {
                 self.sample();
             }
         }
@@ -266,11 +268,11 @@ impl World {
         };
         let answer = live.ledger.revoke(order).now_or_never().expect("an inline ledger");
         let name = self.nodes[node].name.clone();
-        let Ok(receipts) = answer else {
+        if answer.is_err() {
             self.say(format_args!("{name}: revoking {target} failed"));
             return false;
-        };
-        let (dot, _) = written(&receipts, kind);
+        }
+        let (dot, _) = self.written(node, &target, kind);
         self.say(format_args!("{name}: revoked {target} {}", kind.as_str()));
         self.history.writes.push(Write {
             target,
@@ -298,16 +300,14 @@ impl World {
             terms: Terms::default(),
         };
         let answer = live.ledger.restore(order).now_or_never().expect("an inline ledger");
-        let Ok(receipts) = answer else {
+        let state = self.state(node);
+        let record = state.get(&user(sub));
+        if answer.is_err() || record.is_none_or(|record| !record.rules.contains_key(&kind)) {
             return false;
-        };
-        let rule = receipts[0].rules.iter().find(|(of, _)| *of == kind);
-        let Some((_, rule)) = rule else {
-            return false;
-        };
-        let (dot, seen) = written(&receipts, kind);
+        }
+        let (dot, seen) = self.written(node, &user(sub), kind);
         let name = self.nodes[node].name.clone();
-        let is_lifted = rule.in_force().next().is_none();
+        let is_lifted = seen.in_force().next().is_none();
         assert!(is_lifted, "a lift leaves nothing in force");
         self.say(format_args!("{name}: lifted {sub} {}", kind.as_str()));
         self.history.lifts.push(Lift {
@@ -318,6 +318,14 @@ impl World {
             excused: false,
         });
         true
+    }
+
+    /// The dot and the context that a write left: a receipt leaves out what a fast clock takes to
+    /// have run out.
+    fn written(&self, node: usize, target: &Target, kind: RuleKind) -> (Dot, Rule) {
+        let rule = self.state(node)[target].rules[&kind].clone();
+        let dot = rule.entries.keys().next().expect("a write has a dot");
+        (*dot, rule)
     }
 
     /// What a node that runs says of a token of a user, issued now.
@@ -457,19 +465,6 @@ impl World {
     }
 }
 
-/// The dot and the context that a write left.
-fn written(receipts: &[Receipt], kind: RuleKind) -> (rescind::model::Dot, rescind::model::Rule) {
-    let rule = receipts[0].rules.iter().find(|(of, _)| *of == kind);
-    let (_, rule) = rule.expect("a receipt of what was asked for");
-    let dot = rule.entries.keys().next().expect("a write has a dot");
-    (*dot, rule.clone())
-}
-
 pub(crate) fn host(name: &str) -> Address {
     format!("{name}:{PORT}").parse().expect("an address")
-}
-
-/// A target's name in texts.
-pub(crate) fn iss() -> String {
-    ISS.to_owned()
 }
