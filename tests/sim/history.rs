@@ -14,8 +14,11 @@ pub(crate) const ISS: &str = "i";
 pub(crate) struct Write {
     pub(crate) target: Target,
     pub(crate) kind: RuleKind,
-    /// The name of the write.
+    /// The name of the write, and what it had seen and states again.
     pub(crate) dot: Dot,
+    pub(crate) seen: Rule,
+    /// Its place in the history.
+    pub(crate) number: usize,
     pub(crate) cut_off: CutOff,
     /// True time.
     pub(crate) at: Duration,
@@ -90,11 +93,18 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Whether somebody lifted a write having seen it.
+    /// Whether somebody lifted a write having seen it, or a later write that states it again.
     pub(crate) fn is_lifted(&self, write: &Write) -> bool {
-        self.lifts.iter().any(|lift| {
+        let is_seen = self.lifts.iter().any(|lift| {
             lift.target == write.target && lift.kind == write.kind && lift.seen.knows(write.dot)
-        })
+        });
+        is_seen
+            || self.writes[write.number + 1..].iter().any(|later| {
+                later.target == write.target
+                    && later.kind == write.kind
+                    && later.seen.knows(write.dot)
+                    && self.is_lifted(later)
+            })
     }
 }
 

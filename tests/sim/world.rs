@@ -1,9 +1,11 @@
 //! Nodes on a simulated network, and what can be done to them.
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     fmt::Write as _,
     ops::ControlFlow,
+    rc::Rc,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -24,6 +26,7 @@ use crate::{
     net::{Dns, Now, PORT, SimClock, SimNet},
     node::{self, LIFETIME, Live, Machine, Setup},
     random::Random,
+    reader::{self, Client},
 };
 
 /// How long a step of the simulation is.
@@ -62,6 +65,7 @@ pub(crate) struct World {
     pub(crate) trace: String,
     seed: u64,
     jtis: u64,
+    asked: u64,
 }
 
 impl World {
@@ -84,6 +88,7 @@ impl World {
             trace: String::new(),
             seed,
             jtis: 0,
+            asked: 0,
         }
     }
 
@@ -99,11 +104,28 @@ impl World {
         let mut world = Self::new(seed);
         world.add_mesh("h", hubs);
         for leaf in 0..leaves {
+            let mut follow = vec![leaf % hubs, (leaf + 1) % hubs];
+            follow.dedup();
             let follow = Settings {
-                hubs: vec![host(&format!("h{}", leaf % hubs)), host(&format!("h{}", (leaf + 1) % hubs))],
+                hubs: follow.iter().map(|hub| host(&format!("h{hub}"))).collect(),
                 ..Settings::default()
             };
             world.add(&format!("l{leaf}"), Place::Leaf, Setup::new(follow));
+        }
+        world
+    }
+
+    /// A mesh whose members find each other by one name, which lists them all.
+    pub(crate) fn named_mesh(seed: u64, names: &[&str], expected_peers: Option<usize>) -> Self {
+        let mut world = Self::new(seed);
+        world.dns.set("mesh", Some(names));
+        for name in names {
+            let follow = Settings {
+                peers: vec![format!("dns:mesh:{PORT}").parse().expect("an address")],
+                expected_peers,
+                ..Settings::default()
+            };
+            world.add(name, Place::Mesh, Setup::new(follow));
         }
         world
     }
@@ -272,12 +294,15 @@ impl World {
             self.say(format_args!("{name}: revoking {target} failed"));
             return false;
         }
-        let (dot, _) = self.written(node, &target, kind);
+        let (dot, seen) = self.written(node, &target, kind);
+        let number = self.history.writes.len();
         self.say(format_args!("{name}: revoked {target} {}", kind.as_str()));
         self.history.writes.push(Write {
             target,
             kind,
             dot,
+            seen,
+            number,
             cut_off,
             at: self.now.get(),
             node,
@@ -340,6 +365,15 @@ impl World {
         self.up().iter().all(|(node, _)| {
             matches!(self.verdict(*node, sub), Verdict::Revoked(_))
         })
+    }
+
+    /// Nothing goes between these and those any more.
+    pub(crate) fn part(&self, these: &[&str], those: &[&str]) {
+        for a in these {
+            for b in those {
+                self.sim.partition(*a, *b);
+            }
+        }
     }
 
     // Faults of nodes.
@@ -429,6 +463,29 @@ impl World {
         });
         all.expect("a journal");
         state
+    }
+
+    /// Asks a node something over the network, and waits for the answer.
+    pub(crate) fn ask<T: 'static>(
+        &mut self,
+        node: usize,
+        question: impl AsyncFnOnce(Client) -> T + 'static,
+    ) -> T {
+        self.asked += 1;
+        let name = self.nodes[node].name.clone();
+        let answer = Rc::new(RefCell::new(None));
+        let slot = Rc::clone(&answer);
+        self.sim.client(format!("caller{}", self.asked), async move {
+            let client = reader::connect(&name).await?;
+            let answered = question(client).await;
+            *slot.borrow_mut() = Some(answered);
+            Ok(())
+        });
+        while answer.borrow().is_none() {
+            self.step();
+        }
+        let answer = answer.borrow_mut().take();
+        answer.expect("an answer")
     }
 
     /// How every node sees things, for people.
