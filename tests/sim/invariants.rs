@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::FutureExt as _;
 use rescind::{
     clock::Clock as _,
     ledger::Digested,
@@ -245,7 +246,7 @@ impl World {
             .up()
             .iter()
             .map(|(_, live)| {
-                let digests = futures_util::FutureExt::now_or_never(live.ledger.digests(of));
+                let digests = live.ledger.digests(of).now_or_never();
                 digests.expect("an inline ledger").expect("a journal")
             })
             .collect();
@@ -371,6 +372,36 @@ impl World {
             self.hold("I7", open <= most, || {
                 format!("{open} watches of {} are open", self.nodes[node].name)
             });
+        }
+    }
+
+    /// Part of **I1**, for those who wait: what a follower is said to have made durable it has. What
+    /// runs out is left out, and so are nodes whose disks went back in time.
+    pub(crate) fn acknowledgements_are_honest(&self) {
+        let is_steady = |node: &usize| self.nodes[*node].disks == 0;
+        let up: Vec<(usize, Live)> =
+            self.up().into_iter().filter(|(node, _)| is_steady(node)).collect();
+        for (node, live) in &up {
+            let rows = live.ledger.read_after(0, usize::MAX).now_or_never();
+            let rows = rows.expect("an inline ledger").expect("a journal").records;
+            for (id, follower) in live.fleet.followers.list(live.ledger.wall()) {
+                let of_id = |(_, other): &&(usize, Live)| other.ledger.node() == id.0;
+                let Some((other, _)) = up.iter().find(of_id) else {
+                    continue;
+                };
+                let has = self.state(*other);
+                for (seq, record) in rows.iter().filter(|(seq, _)| *seq <= follower.acked) {
+                    let lasting = (**record).clone().forget(UnixNanos::from_nanos(u64::MAX - 1));
+                    let theirs = has.get(&lasting.target);
+                    let is_had = lasting.is_empty()
+                        || theirs.is_some_and(|theirs| theirs.join(&lasting).rules == theirs.rules);
+                    self.hold("I1", is_had, || {
+                        let (name, of) = (&self.nodes[*other].name, &self.nodes[*node].name);
+                        let acked = follower.acked;
+                        format!("{name} is said to have {seq} of {of}, up to {acked}: {record:?}")
+                    });
+                }
+            }
         }
     }
 

@@ -73,6 +73,7 @@ impl Schedule {
             let pause = Duration::from_millis(20 + self.random.below(600));
             self.world.run(pause);
             self.world.caught_up_means_it(&self.reader);
+            self.world.acknowledgements_are_honest();
         }
     }
 
