@@ -25,18 +25,24 @@ impl Writer {
         changes: &mut Vec<Change>,
     ) -> Result<Merged, JournalError> {
         // What a trusted sweeper would forget at once is not taken in: it would wander from node to
-        // node for ever. By a clock that is not trusted nothing is left out.
+        // node for ever. By a clock that is not trusted nothing is left out, and the clock is looked at
+        // now: it may have jumped since the last sweep.
         let now = self.shared.clock.wall();
-        let run_out = match **self.shared.trust.load() {
+        let run_out = match self.sweeper.opine(&self.shared) {
             Trust::Trusted => now,
             _ => UnixNanos::ZERO,
         };
+        let mut is_dropped = false;
         let mut work = Work::default();
         let mut sent: Vec<(TargetKey, Record)> = Vec::with_capacity(order.records.len());
         for record in order.records {
+            is_dropped |= record.next_end().is_some_and(|end| end <= run_out);
             let staged = work.stage(tables, &record.target)?;
             self.take_in(staged, record.clone(), run_out)?;
             sent.push((record.target.key(), record));
+        }
+        if is_dropped {
+            self.sweeper.used(run_out);
         }
         let held = work.held_as_sent(&sent);
         let first = changes.len();

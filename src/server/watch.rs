@@ -284,14 +284,16 @@ impl Watch {
             }
             let heartbeat_due = self.heartbeat_due();
             tokio::select! {
-                // The ledger outlives every watch: should it not, the watch ends by its stop.
-                _ = self.head.changed() => {}
-                () = self.watching.poked() => {}
-                () = self.watching.cloned() => {}
-                () = self.stop.cancelled() => {}
+                // In this order, so that a simulation repeats: what is due before what goes on.
+                biased;
                 () = tokio::time::sleep_until(heartbeat_due) => {
                     return Ok(Event::Heartbeat(self.sign_of_life(now)));
                 }
+                () = self.stop.cancelled() => {}
+                () = self.watching.cloned() => {}
+                () = self.watching.poked() => {}
+                // The ledger outlives every watch: should it not, the watch ends by its stop.
+                _ = self.head.changed() => {}
             }
         }
     }
@@ -327,7 +329,12 @@ impl Watch {
     fn state_of_node(&self) -> Heard {
         let (ready, staleness) = (self.fleet.is_ready(), self.fleet.staleness());
         Heard {
-            nonce: self.heard.nonce,
+            // Never before its echo is due: what stands before it may not be sent yet.
+            nonce: if self.heard.echoed {
+                self.heard.nonce
+            } else {
+                0
+            },
             staleness,
             ready,
             head: *self.head.borrow(),

@@ -34,6 +34,8 @@ pub(super) struct Follow {
     durable: Option<(Run, Vec<u8>)>,
     outbox: Outbox,
     backoff: Backoff,
+    /// Changed when everything is to be read again, be it while there is no connection.
+    rewinds: tokio::sync::watch::Receiver<()>,
 }
 
 /// A watch that has begun, and of which node it was thought to be.
@@ -68,6 +70,7 @@ impl Follow {
             place,
             met: None,
             durable: None,
+            rewinds: sync.ledger.rewinds(),
         }
     }
 
@@ -210,9 +213,9 @@ impl Follow {
             durable,
             outbox,
             backoff,
+            rewinds,
             ..
         } = self;
-        let rereads = sync.ledger.rereads();
         let reading = async {
             let mut waiting = None;
             loop {
@@ -228,13 +231,14 @@ impl Follow {
             }
         };
         tokio::select! {
+            biased;
             ended = reading => ended,
             error = session.acks.run(client.clone(), &sync.fleet) => Err(error.into()),
             error = outbox.run(client.clone(), run, &session.held), if upstream.kind == Kind::Hub => {
                 Err(error)
             }
             error = repair::run(sync, upstream, client) => Err(error),
-            () = rereads => {
+            _ = rewinds.changed() => {
                 *durable = Some((run, Vec::new()));
                 Err("the clock was set back: reading everything again".to_owned().into())
             }

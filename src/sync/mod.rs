@@ -132,6 +132,7 @@ impl Sync {
 
 async fn until(stop: &CancellationToken, task: impl Future<Output = ()>) {
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         () = task => {}
     }

@@ -94,6 +94,7 @@ impl Outbox {
         let Some(mark) = mark else { return Ok(0) };
         let ask = Ask {
             cursor: mark.cursor.clone(),
+            is_probe: true,
             ..Ask::default()
         };
         let role = role_of(self.upstream.kind);
@@ -168,6 +169,7 @@ impl Outbox {
             // The hub sent all of that itself, by the cursor up to which this node has followed it.
             let cursor = held.cursor();
             if !cursor.is_empty() {
+                let cursor = self.farther(cursor);
                 self.advance(run, through, cursor).await?;
             }
             return Ok(through);
@@ -234,12 +236,22 @@ impl Outbox {
         }
     }
 
+    /// What was handed up is only known to be there by the cursor of that acknowledgement: the watch
+    /// may be behind it, and a hub that went back to in between would be taken to have it still.
+    fn farther(&self, watched: Vec<u8>) -> Vec<u8> {
+        let acknowledged = self.mark.as_ref().map(|(_, mark)| &mark.cursor);
+        let both = (
+            acknowledged.and_then(|cursor| Cursor::decode(cursor)),
+            Cursor::decode(&watched),
+        );
+        match (acknowledged, both) {
+            (Some(cursor), (Some(old), Some(new))) if is_farther(old, new) => cursor.clone(),
+            _ => watched,
+        }
+    }
+
     /// The hub has everything up to a seq, as of its cursor.
     async fn advance(&mut self, run: Run, seq: u64, cursor: Vec<u8>) -> Result<(), Ended> {
-        let cursor = match &self.mark {
-            Some((node, before)) if *node == run.node => later(&before.cursor, cursor),
-            _ => cursor,
-        };
         let mark = Mark { seq, cursor };
         let remembered = self.sync.ledger.remember(Self::name(run), mark.encode());
         remembered.await.map_err(|error| error.to_string())?;
@@ -248,17 +260,10 @@ impl Outbox {
     }
 }
 
-/// The later of two cursors of one hub. What was acknowledged at a cursor must not be claimed of an
-/// earlier one: the hub's disk may go back to between the two.
-fn later(before: &[u8], now: Vec<u8>) -> Vec<u8> {
-    match (Cursor::decode(before), Cursor::decode(&now)) {
-        (Some(old), Some(new))
-            if old.boot == new.boot && old.head.max(old.seq) > new.head.max(new.seq) =>
-        {
-            before.to_vec()
-        }
-        _ => now,
-    }
+/// Whether a cursor stands for more of a hub's journal than another; each boot goes on where those
+/// before it ended.
+fn is_farther(old: Cursor, new: Cursor) -> bool {
+    old.node == new.node && old.boot == new.boot && old.head > new.head
 }
 
 fn wanted(chunk: &Chunk, held: &Held) -> Vec<v1::Revocation> {
@@ -281,10 +286,38 @@ async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
         }
         let end = patience.unwrap_or_else(|| Instant::now() + limits::DIGESTS_INTERVAL);
         tokio::select! {
-            changed = head.changed() => if changed.is_err() { std::future::pending::<()>().await },
+            biased;
+            () = tokio::time::sleep_until(end) => if patience.is_some() { return },
             // The fleet outlives those who follow.
             _ = news.changed() => {}
-            () = tokio::time::sleep_until(end) => if patience.is_some() { return },
+            changed = head.changed() => if changed.is_err() { std::future::pending::<()>().await },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Boot;
+
+    /// A leaf's write was acknowledged at the hub's seq 100 while its watch had come to 60. Then a row
+    /// that the hub itself had sent moved the position on, with the cursor of the watch: a hub restored
+    /// from a backup at 70 still had that, and was never sent the leaf's write again.
+    #[test]
+    fn a_position_never_stands_for_less_of_the_hub_than_before() {
+        let cursor = |boot, head| Cursor {
+            node: 1,
+            boot: Boot(boot),
+            head,
+            seq: head,
+            filters: 0,
+        };
+        assert!(is_farther(cursor(1, 100), cursor(1, 60)));
+        assert!(!is_farther(cursor(1, 60), cursor(1, 60)));
+        assert!(!is_farther(cursor(1, 60), cursor(1, 100)));
+        assert!(
+            !is_farther(cursor(1, 100), cursor(2, 60)),
+            "of a later boot"
+        );
     }
 }
