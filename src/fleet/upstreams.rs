@@ -298,18 +298,7 @@ impl Group {
         views.filter(|view| view.phase != Phase::Itself).collect()
     }
 
-    /// Whether it is an address, not a name, and this node is who answers there: the list of a mesh
-    /// that is the same on all of its nodes has such an entry on each.
-    fn is_itself(&self) -> bool {
-        let members = self.members();
-        let is_address = |member: &Arc<Upstream>| member.address == self.name;
-        members.iter().any(is_address) && self.others().is_empty()
-    }
-
     fn has_answered(&self) -> bool {
-        if self.is_itself() {
-            return true;
-        }
         let others = self.others();
         let caught_up = others.iter().filter(|view| view.has_caught_up).count();
         // An address that is this node's own has nobody else behind it; a name may yet show others.
@@ -392,7 +381,9 @@ mod tests {
     fn following() -> (Arc<ManualClock>, Fleet, Arc<Upstream>) {
         let clock = Arc::new(ManualClock::new(UnixNanos::from_nanos(1)));
         let fleet = Fleet::new(Arc::<ManualClock>::clone(&clock), Join::default(), None);
-        let group = fleet.upstreams.add("b:1".to_owned(), Kind::Peer, None);
+        let group = fleet
+            .upstreams
+            .add("b:1".to_owned(), Kind::Peer, false, None);
         let upstream = group.member("b:1");
         (clock, fleet, upstream)
     }
@@ -425,7 +416,9 @@ mod tests {
 
         let (_, fleet, upstream) = following();
         upstream.update(|view| view.phase = Phase::Itself);
-        let name = fleet.upstreams.add("dns:b:1".to_owned(), Kind::Peer, None);
+        let name = fleet
+            .upstreams
+            .add("dns:b:1".to_owned(), Kind::Peer, true, None);
         let member = name.member("10.0.0.1:1");
         member.update(|view| view.phase = Phase::Itself);
         assert!(!fleet.is_ready());

@@ -17,7 +17,7 @@ use super::{
     backoff::Backoff,
     connection::{self, Ask, Begun, Client, Ended},
     held::Held,
-    net,
+    net::{self, Pulse},
     outbox::Outbox,
     repair,
 };
@@ -101,7 +101,7 @@ impl Follow {
 
     /// One connection, until it ends.
     async fn connection(&mut self) -> Result<(), Ended> {
-        let channel = net::channel(&self.sync.net, &self.place).await?;
+        let (channel, pulse) = net::channel(&self.sync.net, &self.place).await?;
         let mut client = connection::client(channel);
         let run = match self.met {
             Some(run) => run,
@@ -121,7 +121,7 @@ impl Follow {
             return Err("another node answers at this address now".to_owned().into());
         }
         self.met = Some(begun.run);
-        self.follow(client, begun, is_first).await
+        self.follow((client, pulse), begun, is_first).await
     }
 
     /// Who answers at this address: only then is it known which cursor to go on from.
@@ -147,7 +147,12 @@ impl Follow {
         Ok(cursor.unwrap_or_default())
     }
 
-    async fn follow(&mut self, client: Client, begun: Begun, is_first: bool) -> Result<(), Ended> {
+    async fn follow(
+        &mut self,
+        (client, pulse): (Client, Pulse),
+        begun: Begun,
+        is_first: bool,
+    ) -> Result<(), Ended> {
         let Begun {
             run,
             hello,
@@ -172,10 +177,10 @@ impl Follow {
         let rereads = sync.ledger.rereads();
         let reading = async {
             loop {
-                let message = tokio::time::timeout(limits::PEER_SILENCE_MAX, messages.message());
+                let message = tokio::time::timeout(limits::PEER_CALL_TIMEOUT, messages.message());
                 let message = message
                     .await
-                    .map_err(|_| "it has fallen silent".to_owned())??
+                    .map_err(|_| "a message did not come to its end in time".to_owned())??
                     .ok_or_else(|| "it ended the watch".to_owned())?;
                 take_in(sync, upstream, &session, durable, message).await?;
                 if upstream.view().phase == Phase::Following {
@@ -185,6 +190,7 @@ impl Follow {
         };
         tokio::select! {
             ended = reading => ended,
+            () = pulse.lost() => Err("it has fallen silent".to_owned().into()),
             error = session.acks.run(client.clone(), &sync.fleet) => Err(error.into()),
             error = outbox.run(client.clone(), run, &session.held), if upstream.kind == Kind::Hub => {
                 Err(error)
