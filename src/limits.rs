@@ -186,8 +186,10 @@ pub const STALENESS_MAX: Duration = Duration::from_secs(86_400);
 pub const UPSTREAMS_MAX: usize = 64;
 /// How often a follower asks to be told of life, and sends a nonce.
 pub const PEER_HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long an upstream that is followed may be silent before it is connected to anew.
+/// How long not a byte may come from an upstream that is followed before it is connected to anew.
 pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How often that is looked at in between.
+pub const PEER_SILENCE_LOOKS: u32 = 20;
 /// How long a connection to an upstream may take.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a call to an upstream may take to be answered, and its first message to come: slow
@@ -230,8 +232,8 @@ pub const CLONE_OVERLAP: Duration = Duration::from_secs(2);
 pub const WAIT_FOR_DEFAULT: Duration = Duration::from_secs(5);
 /// The longest `wait_for`.
 pub const WAIT_FOR_MAX: Duration = Duration::from_secs(60);
-/// Messages of one `MergeRecords` call.
-pub const MERGE_MESSAGES_MAX: usize = 64;
+/// Messages of one `MergeRecords` call, of 256 KiB each: over a slow link it has to end in time.
+pub const MERGE_MESSAGES_MAX: usize = 4;
 /// How long a leaf keeps what others wrote before handing it up: usually its hub has it already.
 pub const OUTBOX_PATIENCE: Duration = Duration::from_secs(1);
 /// Rows of which a leaf remembers that a hub has them.

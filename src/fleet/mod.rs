@@ -20,6 +20,8 @@ use crate::{clock::Clock, limits, model::Boot};
 pub use followers::{Followers, KnownFollower, Propagation, Role, Wait, Who};
 pub use handup::{HandUp, Waiting};
 pub use join::{Join, JoinPolicy};
+use upstreams::LevelSince;
+
 pub use upstreams::{Group, Kind, Phase, Upstream, UpstreamView, Upstreams};
 
 /// Both directions.
@@ -61,6 +63,13 @@ pub enum NotFresh {
     },
 }
 
+/// How much a node knew of others at some moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Knowledge {
+    is_ready: bool,
+    level: LevelSince,
+}
+
 impl Fleet {
     /// Of a node that has not met anybody.
     pub fn new(clock: Arc<dyn Clock>, join: Join, max_staleness: Option<Duration>) -> Self {
@@ -83,7 +92,7 @@ impl Fleet {
 
     /// How old this node's knowledge of others may be; `None`: it has never been level with them.
     pub fn staleness(&self) -> Option<Duration> {
-        self.upstreams.staleness(|| self.clock.steady())
+        self.upstreams.level().staleness(|| self.clock.steady())
     }
 
     /// Whether it has all that it should have had at its start.
@@ -106,12 +115,30 @@ impl Fleet {
         self.join.detail(&self.upstreams, self.clock.steady())
     }
 
-    /// Whether what it knows suffices to say that a token may be used. Returns how stale it is.
-    pub fn may_say_active(&self, asked: Option<Duration>) -> Result<Duration, NotFresh> {
-        if !self.is_ready() {
+    /// What is known now. Taken before a token is looked up: what arrives between the look and the
+    /// answer makes the node fresher, and the look no better.
+    pub fn knowledge(&self) -> Knowledge {
+        Knowledge {
+            is_ready: self.is_ready(),
+            level: self.upstreams.level(),
+        }
+    }
+
+    /// How stale that knowledge is by now; `None`: the node had never been level.
+    pub fn staleness_of(&self, knowledge: Knowledge) -> Option<Duration> {
+        knowledge.level.staleness(|| self.clock.steady())
+    }
+
+    /// Whether it suffices to say that a token may be used. Returns how stale it is.
+    pub fn may_say_active(
+        &self,
+        knowledge: Knowledge,
+        asked: Option<Duration>,
+    ) -> Result<Duration, NotFresh> {
+        if !knowledge.is_ready {
             return Err(NotFresh::Joining);
         }
-        let staleness = self.staleness();
+        let staleness = self.staleness_of(knowledge);
         match (staleness, asked.or(self.max_staleness)) {
             (Some(staleness), None) => Ok(staleness),
             (Some(staleness), Some(bound)) if staleness <= bound => Ok(staleness),

@@ -133,6 +133,20 @@ struct Level {
     since: AtomicU64,
 }
 
+/// As [`Level`] says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LevelSince(u64);
+
+impl LevelSince {
+    pub(super) fn staleness(self, steady: impl Fn() -> Duration) -> Option<Duration> {
+        match self.0 {
+            0 => None,
+            u64::MAX => Some(Duration::ZERO),
+            since => Some(steady().saturating_sub(Duration::from_nanos(since - 1))),
+        }
+    }
+}
+
 /// Whom a node follows.
 #[derive(Debug)]
 pub struct Upstreams {
@@ -188,12 +202,8 @@ impl Upstreams {
         lock(&self.level.groups).is_empty()
     }
 
-    pub(super) fn staleness(&self, steady: impl Fn() -> Duration) -> Option<Duration> {
-        match self.level.since.load(Ordering::Acquire) {
-            0 => None,
-            u64::MAX => Some(Duration::ZERO),
-            since => Some(steady().saturating_sub(Duration::from_nanos(since - 1))),
-        }
+    pub(super) fn level(&self) -> LevelSince {
+        LevelSince(self.level.since.load(Ordering::Acquire))
     }
 
     /// The hubs, by address.
@@ -359,4 +369,59 @@ impl Upstream {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        fleet::{Fleet, Join},
+    };
+
+    fn following() -> (Arc<ManualClock>, Fleet, Arc<Upstream>) {
+        let clock = Arc::new(ManualClock::new(UnixNanos::from_nanos(1)));
+        let fleet = Fleet::new(Arc::<ManualClock>::clone(&clock), Join::default(), None);
+        let group = fleet
+            .upstreams
+            .add("b:1".to_owned(), Kind::Peer, false, None);
+        let upstream = group.member("b:1");
+        (clock, fleet, upstream)
+    }
+
+    /// A Check looked a token up, and asked only then how fresh the node was and whether it was
+    /// ready. What came in between made an old look seem fresh: ACTIVE with a staleness of a
+    /// millisecond for a token whose revocation a peer had acknowledged seconds ago.
+    #[test]
+    fn what_is_learnt_after_a_look_does_not_make_the_look_fresher() {
+        let (clock, fleet, upstream) = following();
+        let joining = fleet.knowledge();
+        upstream.update(|view| (view.has_caught_up, view.is_ready) = (true, true));
+        upstream.heard(fleet.steady(), None);
+        assert!(fleet.may_say_active(joining, None).is_err());
+
+        let looked = fleet.knowledge();
+        clock.advance(Duration::from_secs(5));
+        upstream.heard(fleet.steady(), None);
+        assert_eq!(fleet.staleness_of(looked), Some(Duration::from_secs(5)));
+        let bound = Some(Duration::from_secs(1));
+        assert!(fleet.may_say_active(looked, bound).is_err());
+        assert!(fleet.may_say_active(fleet.knowledge(), bound).is_ok());
+    }
+
+    #[test]
+    fn an_entry_that_is_this_node_is_not_waited_for_and_a_name_with_nobody_else_is() {
+        let (_, fleet, upstream) = following();
+        upstream.update(|view| view.phase = Phase::Itself);
+        assert!(fleet.is_ready());
+
+        let (_, fleet, upstream) = following();
+        upstream.update(|view| view.phase = Phase::Itself);
+        let name = fleet
+            .upstreams
+            .add("dns:b:1".to_owned(), Kind::Peer, true, None);
+        let member = name.member("10.0.0.1:1");
+        member.update(|view| view.phase = Phase::Itself);
+        assert!(!fleet.is_ready());
+    }
 }

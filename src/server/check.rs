@@ -51,6 +51,8 @@ pub(super) async fn check(
     judge: &Judge,
     request: &v1::CheckRequest,
 ) -> Result<v1::CheckResponse, NotFresh> {
+    // Before the token is looked up, or what arrives meanwhile would make an old look seem fresh.
+    let knowledge = judge.fleet.knowledge();
     let (verdict, signature_verified) = match judge.judge(request).await {
         Ok(verdict) => {
             let is_token = matches!(request.credential, Some(Credential::Token(_)));
@@ -63,9 +65,9 @@ pub(super) async fn check(
     response.staleness_ms = match verdict {
         Verdict::Active => {
             let asked = request.max_staleness.and_then(inward::duration);
-            millis(Some(judge.fleet.may_say_active(asked)?))
+            millis(Some(judge.fleet.may_say_active(knowledge, asked)?))
         }
-        _ => millis(judge.fleet.staleness()),
+        _ => millis(judge.fleet.staleness_of(knowledge)),
     };
     // Only a denial that somebody commented on needs the journal.
     if let Verdict::Revoked(found) = &verdict
@@ -77,10 +79,11 @@ pub(super) async fn check(
     Ok(response)
 }
 
-/// As far as the field goes; all ones: never level.
+/// As far as the field goes, and rounded up, since it must never say too little; all ones: never
+/// level.
 fn millis(staleness: Option<Duration>) -> u32 {
     staleness.map_or(u32::MAX, |staleness| {
-        u32::try_from(staleness.as_millis()).unwrap_or(u32::MAX)
+        u32::try_from(staleness.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
     })
 }
 

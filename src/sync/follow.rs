@@ -19,7 +19,7 @@ use super::{
     backoff::Backoff,
     connection::{self, Ask, Begun, Client, Ended, Messages},
     held::Held,
-    net,
+    net::{self, Pulse},
     outbox::Outbox,
     repair,
 };
@@ -41,6 +41,7 @@ pub(super) struct Follow {
 /// A watch that has begun, and of which node it was thought to be.
 struct Begin {
     client: Client,
+    pulse: Pulse,
     begun: Begun,
     wanted: Run,
     is_first: bool,
@@ -116,6 +117,7 @@ impl Follow {
     async fn connection(&mut self) -> Result<(), Ended> {
         let Begin {
             client,
+            pulse,
             begun,
             wanted,
             is_first,
@@ -125,7 +127,7 @@ impl Follow {
             // The cursor is of another node: it would read everything again for nothing.
             return Err("another node answers at this address now".to_owned().into());
         }
-        self.follow(client, begun, is_first).await
+        self.follow((client, pulse), begun, is_first).await
     }
 
     /// A watch that has begun. Over a slow link that takes long, so there is patience with the first
@@ -148,7 +150,7 @@ impl Follow {
     }
 
     async fn try_to_begin(&self) -> Result<Begin, Ended> {
-        let channel = net::channel(&self.sync.net, &self.place).await?;
+        let (channel, pulse) = net::channel(&self.sync.net, &self.place).await?;
         let mut client = connection::client(channel);
         let wanted = match self.met {
             Some(run) => run,
@@ -164,6 +166,7 @@ impl Follow {
         let begun = connection::watch(&mut client, &self.sync.ledger, self.role(), ask).await?;
         Ok(Begin {
             client,
+            pulse,
             begun,
             wanted,
             is_first,
@@ -193,7 +196,12 @@ impl Follow {
         Ok(cursor.unwrap_or_default())
     }
 
-    async fn follow(&mut self, client: Client, begun: Begun, is_first: bool) -> Result<(), Ended> {
+    async fn follow(
+        &mut self,
+        (client, pulse): (Client, Pulse),
+        begun: Begun,
+        is_first: bool,
+    ) -> Result<(), Ended> {
         let Begun {
             run,
             hello,
@@ -233,6 +241,7 @@ impl Follow {
         tokio::select! {
             biased;
             ended = reading => ended,
+            () = pulse.lost() => Err("it has fallen silent".to_owned().into()),
             error = session.acks.run(client.clone(), &sync.fleet) => Err(error.into()),
             error = outbox.run(client.clone(), run, &session.held), if upstream.kind == Kind::Hub => {
                 Err(error)
@@ -284,10 +293,10 @@ pub(super) fn role_of(kind: Kind) -> v1::FollowerRole {
 }
 
 async fn next_message(messages: &mut Messages) -> Result<v1::WatchRevocationsResponse, Ended> {
-    let message = tokio::time::timeout(limits::PEER_SILENCE_MAX, messages.message());
+    let message = tokio::time::timeout(limits::PEER_CALL_TIMEOUT, messages.message());
     let message = message
         .await
-        .map_err(|_| "it has fallen silent".to_owned())??;
+        .map_err(|_| "a message did not come to its end in time".to_owned())??;
     message.ok_or_else(|| "it ended the watch".to_owned().into())
 }
 

@@ -155,8 +155,8 @@ impl Outbox {
             if chunk.through <= through {
                 break;
             }
-            through = chunk.through;
-            let revocations = wanted(&chunk, held);
+            let (revocations, come_to) = wanted(&chunk, held);
+            through = come_to;
             if !revocations.is_empty() {
                 messages.push(v1::MergeRecordsRequest {
                     revocations,
@@ -266,9 +266,24 @@ fn is_farther(old: Cursor, new: Cursor) -> bool {
     old.node == new.node && old.boot == new.boot && old.head > new.head
 }
 
-fn wanted(chunk: &Chunk, held: &Held) -> Vec<v1::Revocation> {
-    let rows = chunk.records.iter().filter(|(seq, _)| !held.has(*seq));
-    rows.map(|(_, record)| wire::record_out(record)).collect()
+/// What of a chunk is to be handed up, as much as fits one message, and up to which seq that goes.
+fn wanted(chunk: &Chunk, held: &Held) -> (Vec<v1::Revocation>, u64) {
+    let mut revocations = Vec::new();
+    let (mut bytes, mut before) = (0, None);
+    for (seq, record) in &chunk.records {
+        if !held.has(*seq) {
+            let shown = wire::record_out(record);
+            bytes += prost::Message::encoded_len(&shown);
+            if let Some(before) = before
+                && bytes > limits::WATCH_BATCH_BYTES_MAX
+            {
+                return (revocations, before);
+            }
+            revocations.push(shown);
+        }
+        before = Some(*seq);
+    }
+    (revocations, chunk.through)
 }
 
 /// Waits until there is something above `seq` to hand up. What this node wrote is handed up at

@@ -118,7 +118,7 @@ async fn read_again(
     let mut begun = connection::watch(client, &sync.ledger, role, ask).await?;
     let mut changed = 0;
     loop {
-        let message = timeout(limits::PEER_SILENCE_MAX, begun.messages.message());
+        let message = timeout(limits::PEER_CALL_TIMEOUT, begun.messages.message());
         let message = message
             .await
             .map_err(|_| "reading again: it has fallen silent".to_owned())??

@@ -16,5 +16,6 @@ mod harness;
 mod issuers;
 mod process;
 mod sync;
+mod sync_faults;
 mod tidy;
 mod verification;

@@ -65,9 +65,7 @@ impl Victim {
     pub(crate) fn is_dead(&self, wall: UnixNanos, off: Duration) -> bool {
         match self {
             Self::Any(_) => false,
-            Self::Issued(_, iat) | Self::Token(_, iat) => {
-                iat.plus(LIFETIME).plus(off) < wall
-            }
+            Self::Issued(_, iat) | Self::Token(_, iat) => iat.plus(LIFETIME).plus(off) < wall,
         }
     }
 }

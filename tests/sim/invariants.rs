@@ -9,7 +9,6 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::FutureExt as _;
 use rescind::{
-    clock::Clock as _,
     ledger::Digested,
     model::{RuleKind, UnixNanos, Verdict},
 };
@@ -124,7 +123,11 @@ impl World {
         live: &Live,
         verdicts: &[(usize, Verdict)],
     ) {
-        if live.fleet.may_say_active(None).is_err() {
+        if live
+            .fleet
+            .may_say_active(live.fleet.knowledge(), None)
+            .is_err()
+        {
             return;
         }
         let Some(must_know) = self.nodes[node].sampled.must_know.take() else {
@@ -299,7 +302,9 @@ impl World {
                 let asked = self.history.asked.get(&(target.clone(), *kind));
                 let asked = asked.map_or(&[][..], Vec::as_slice);
                 let is_asked = rule.in_force().all(|entry| asked.contains(&entry.cut_off));
-                self.hold("I6", is_asked, || format!("nobody asked for {target}: {rule:?}"));
+                self.hold("I6", is_asked, || {
+                    format!("nobody asked for {target}: {rule:?}")
+                });
             }
         }
     }
@@ -309,22 +314,24 @@ impl World {
     fn what_was_lifted_is_active(&self) {
         let bans = self.history.writes.iter();
         for write in bans.filter(|write| matches!(write.victim, Victim::Any(_))) {
-            let of_target = |other: &&Write| {
-                other.target == write.target && other.kind == write.kind
-            };
+            let of_target =
+                |other: &&Write| other.target == write.target && other.kind == write.kind;
             // Of a write that failed nobody knows whether it holds.
             let asked = &self.history.asked[&(write.target.clone(), write.kind)];
             let done = self.history.writes.iter().filter(of_target).count();
-            let all_lifted = asked.len() == done && self.history.writes.iter().filter(of_target).all(|other| {
-                self.history.lifts.iter().any(|lift| {
-                    !lift.excused
-                        && lift.target == other.target
-                        && lift.kind == other.kind
-                        && lift.seen.knows(other.dot)
-                })
-            });
+            let all_lifted = asked.len() == done
+                && self.history.writes.iter().filter(of_target).all(|other| {
+                    self.history.lifts.iter().any(|lift| {
+                        !lift.excused
+                            && lift.target == other.target
+                            && lift.kind == other.kind
+                            && lift.seen.knows(other.dot)
+                    })
+                });
             let state = self.state(0);
-            let rule = state.get(&write.target).and_then(|record| record.rules.get(&write.kind));
+            let rule = state
+                .get(&write.target)
+                .and_then(|record| record.rules.get(&write.kind));
             let is_free = rule.is_none_or(|rule| rule.in_force().next().is_none());
             self.hold("I6", !all_lifted || is_free, || {
                 format!("every revocation was lifted, and {rule:?} is in force")
@@ -338,7 +345,10 @@ impl World {
         let heads = self.heads();
         self.run(Duration::from_secs(5));
         self.hold("I10", heads == self.heads(), || {
-            format!("records go on being passed around: {heads:?}, then {:?}", self.heads())
+            format!(
+                "records go on being passed around: {heads:?}, then {:?}",
+                self.heads()
+            )
         });
         // Those by whose clock it was written later keep it longer; buckets are swept as wholes.
         let due = self.now.wall().minus(Duration::from_secs(15));
@@ -350,12 +360,16 @@ impl World {
                 });
             }
         }
-        self.hold("I3", self.are_equal(), || "they differ after forgetting".to_owned());
+        self.hold("I3", self.are_equal(), || {
+            "they differ after forgetting".to_owned()
+        });
     }
 
     fn heads(&self) -> Vec<u64> {
         let up = self.up();
-        up.iter().map(|(_, live)| live.ledger.condition().head).collect()
+        up.iter()
+            .map(|(_, live)| live.ledger.condition().head)
+            .collect()
     }
 
     /// **I7**: a node remembers no more followers than there were nodes, and no watch of those that
@@ -379,8 +393,11 @@ impl World {
     /// runs out is left out, and so are nodes whose disks went back in time.
     pub(crate) fn acknowledgements_are_honest(&self) {
         let is_steady = |node: &usize| self.nodes[*node].disks == 0;
-        let up: Vec<(usize, Live)> =
-            self.up().into_iter().filter(|(node, _)| is_steady(node)).collect();
+        let up: Vec<(usize, Live)> = self
+            .up()
+            .into_iter()
+            .filter(|(node, _)| is_steady(node))
+            .collect();
         for (node, live) in &up {
             let rows = live.ledger.read_after(0, usize::MAX).now_or_never();
             let rows = rows.expect("an inline ledger").expect("a journal").records;
@@ -391,7 +408,9 @@ impl World {
                 };
                 let has = self.state(*other);
                 for (seq, record) in rows.iter().filter(|(seq, _)| *seq <= follower.acked) {
-                    let lasting = (**record).clone().forget(UnixNanos::from_nanos(u64::MAX - 1));
+                    let lasting = (**record)
+                        .clone()
+                        .forget(UnixNanos::from_nanos(u64::MAX - 1));
                     let theirs = has.get(&lasting.target);
                     let is_had = lasting.is_empty()
                         || theirs.is_some_and(|theirs| theirs.join(&lasting).rules == theirs.rules);
@@ -408,13 +427,20 @@ impl World {
     /// Fails with the whole story.
     #[track_caller]
     pub(crate) fn hold(&self, name: &str, holds: bool, story: impl FnOnce() -> String) {
-        assert!(holds, "{name}: {}\n{}{}", story(), self.trace, self.describe());
+        assert!(
+            holds,
+            "{name}: {}\n{}{}",
+            story(),
+            self.trace,
+            self.describe()
+        );
     }
 
     /// Whether a user is free on every node that runs.
     pub(crate) fn is_free_everywhere(&self, sub: &str) -> bool {
         let up = self.up();
-        up.iter().all(|(node, _)| self.verdict(*node, sub) == Verdict::Active)
+        up.iter()
+            .all(|(node, _)| self.verdict(*node, sub) == Verdict::Active)
     }
 
     /// What a reader may be told of: users that are banned, as a node has it.

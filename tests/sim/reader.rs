@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use hyper_util::rt::TokioIo;
 use rescind::{
     ledger::Cursor,
     proto::v1::{
@@ -14,8 +15,10 @@ use rescind::{
     },
     sync::{Net as _, Place},
 };
-use hyper_util::rt::TokioIo;
-use tonic::{Status, transport::{Channel, Endpoint}};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
 
 use crate::{
     net::{Now, PORT, SimNet},
@@ -64,15 +67,27 @@ impl Reader {
             ..v1::WatchRevocationsRequest::default()
         };
         let told = |status: Status| status.message().to_owned();
-        let mut messages = client.watch_revocations(request).await.map_err(told)?.into_inner();
+        let mut messages = client
+            .watch_revocations(request)
+            .await
+            .map_err(told)?
+            .into_inner();
         // After a RESET only what is told again is so; until it has caught up nobody can tell.
         let mut anew: Option<BTreeSet<String>> = None;
         let mut last_seq = 0;
         loop {
             let next = tokio::time::timeout(Duration::from_secs(7), messages.message());
-            let message = next.await.map_err(|_| "silence")?.map_err(told)?.ok_or("its end")?;
+            let message = next
+                .await
+                .map_err(|_| "silence")?
+                .map_err(told)?
+                .ok_or("its end")?;
             let at = Cursor::decode(&message.cursor).ok_or("a cursor that is none")?;
-            assert!(at.seq >= last_seq, "I5: a watch went back from {last_seq} to {}", at.seq);
+            assert!(
+                at.seq >= last_seq,
+                "I5: a watch went back from {last_seq} to {}",
+                at.seq
+            );
             last_seq = at.seq;
             self.known(|known| {
                 match message.event {
@@ -84,7 +99,10 @@ impl Reader {
                     }
                     Some(Event::Records(records)) => {
                         let banned = anew.as_mut().unwrap_or(&mut known.banned);
-                        records.revocations.iter().for_each(|told| take_in(banned, told));
+                        records
+                            .revocations
+                            .iter()
+                            .for_each(|told| take_in(banned, told));
                     }
                     Some(Event::CaughtUp(_)) => {
                         if let Some(anew) = anew.take() {
@@ -109,7 +127,11 @@ fn take_in(banned: &mut BTreeSet<String>, told: &v1::Revocation) {
     let Some(target::Kind::User(user)) = kind else {
         return;
     };
-    if told.in_force.iter().any(|rule| rule.rule() == RuleKind::All) {
+    if told
+        .in_force
+        .iter()
+        .any(|rule| rule.rule() == RuleKind::All)
+    {
         banned.insert(user.sub.clone());
     } else {
         banned.remove(&user.sub);
@@ -143,7 +165,11 @@ impl World {
             node,
             known: Arc::default(),
         };
-        let (name, now, running) = (self.nodes[node].name.clone(), self.now.clone(), reader.clone());
+        let (name, now, running) = (
+            self.nodes[node].name.clone(),
+            self.now.clone(),
+            reader.clone(),
+        );
         self.sim.host("reader", move || {
             let (name, now, running) = (name.clone(), now.clone(), running.clone());
             async move {
@@ -179,8 +205,10 @@ impl World {
     /// nothing came in the wrong order.
     pub(crate) fn reader_knows_all(&mut self, reader: &Reader) {
         // It may still wait for the silence of a connection that was cut.
-        self.run_until("I5: the reader knows all", Duration::from_secs(20), |world| {
-            reader.known(|known| known.banned.clone()) == world.banned(reader.node)
-        });
+        self.run_until(
+            "I5: the reader knows all",
+            Duration::from_secs(20),
+            |world| reader.known(|known| known.banned.clone()) == world.banned(reader.node),
+        );
     }
 }

@@ -60,7 +60,8 @@ fn what_was_dropped_by_a_wrong_clock_is_read_again() {
         world.heal_link("m0", "m1");
         world.run(4 * SECOND);
         for user in ["u", "v"] {
-            let of_user = |write: &&crate::history::Write| write.target == crate::history::user(user);
+            let of_user =
+                |write: &&crate::history::Write| write.target == crate::history::user(user);
             for write in world.history.writes.iter().filter(of_user) {
                 let has = world.state(1).contains_key(&write.target);
                 assert!(has, "apart: {is_apart}: {user} was not read again");

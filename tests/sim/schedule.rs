@@ -43,7 +43,9 @@ pub(crate) fn play(seed: u64) -> String {
         schedule.world.run(Duration::from_secs(3));
     }
     schedule.trouble();
-    let Schedule { mut world, reader, .. } = schedule;
+    let Schedule {
+        mut world, reader, ..
+    } = schedule;
     world.heal_and_check();
     if seed % 8 == 0 {
         // This takes the greatest part of the time.
@@ -129,7 +131,10 @@ impl Schedule {
         if a == b {
             return;
         }
-        let (a, b) = (self.world.nodes[a].name.clone(), self.world.nodes[b].name.clone());
+        let (a, b) = (
+            self.world.nodes[a].name.clone(),
+            self.world.nodes[b].name.clone(),
+        );
         let (from, to) = (a.as_str(), b.as_str());
         let what = match self.random.below(4) {
             0 => {
@@ -173,7 +178,8 @@ impl Schedule {
         if self.random.below(3) == 0 {
             let actions = self.random.below(12);
             let name = self.world.nodes[node].name.clone();
-            self.world.say(format_args!("{name}: power for {actions} more writes"));
+            self.world
+                .say(format_args!("{name}: power for {actions} more writes"));
             self.world.nodes[node].machine.disk.cut_power_after(actions);
             self.write_at(node);
             self.world.step();
@@ -243,7 +249,8 @@ impl Schedule {
         };
         self.world.nodes[node].machine.clock.set_off(off);
         let name = self.world.nodes[node].name.clone();
-        self.world.say(format_args!("{name}: its clock is off by {off} ms"));
+        self.world
+            .say(format_args!("{name}: its clock is off by {off} ms"));
     }
 
     fn all_hubs_restart(&mut self) {

@@ -134,10 +134,16 @@ impl World {
         for member in 0..count {
             let others = (0..count).filter(|other| *other != member);
             let follow = Settings {
-                peers: others.map(|other| host(&format!("{prefix}{other}"))).collect(),
+                peers: others
+                    .map(|other| host(&format!("{prefix}{other}")))
+                    .collect(),
                 ..Settings::default()
             };
-            self.add(&format!("{prefix}{member}"), Place::Mesh, Setup::new(follow));
+            self.add(
+                &format!("{prefix}{member}"),
+                Place::Mesh,
+                Setup::new(follow),
+            );
         }
     }
 
@@ -199,12 +205,21 @@ impl World {
     }
 
     /// Time goes by until something is so.
-    pub(crate) fn run_until(&mut self, what: &str, within: Duration, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) fn run_until(
+        &mut self,
+        what: &str,
+        within: Duration,
+        is_so: impl Fn(&Self) -> bool,
+    ) {
         let end = self.sim.elapsed() + within;
         let mut ticks = 0;
         while !is_so(self) {
             if self.sim.elapsed() >= end {
-                panic!("{what}: not within {within:?}\n{}{}", self.trace, self.describe());
+                panic!(
+                    "{what}: not within {within:?}\n{}{}",
+                    self.trace,
+                    self.describe()
+                );
             }
             self.step();
             ticks += 1;
@@ -239,7 +254,13 @@ impl World {
             ..AskedRules::default()
         };
         let victim = Victim::Any(sub.to_owned());
-        self.revoke(node, (user(sub), RuleKind::All), TokenEnd::Unknown, rules, victim)
+        self.revoke(
+            node,
+            (user(sub), RuleKind::All),
+            TokenEnd::Unknown,
+            rules,
+            victim,
+        )
     }
 
     /// Logs a user out at a node: whatever was issued before now.
@@ -261,7 +282,13 @@ impl World {
         let iat = self.nodes[node].machine.clock.wall();
         let end = TokenEnd::At(iat.plus(LIFETIME));
         let of = (token(&jti), RuleKind::All);
-        self.revoke(node, of, end, AskedRules::default(), Victim::Token(jti, iat))
+        self.revoke(
+            node,
+            of,
+            end,
+            AskedRules::default(),
+            Victim::Token(jti, iat),
+        )
     }
 
     fn revoke(
@@ -288,7 +315,11 @@ impl World {
             reason: Reason::Unspecified,
             terms: Terms::default(),
         };
-        let answer = live.ledger.revoke(order).now_or_never().expect("an inline ledger");
+        let answer = live
+            .ledger
+            .revoke(order)
+            .now_or_never()
+            .expect("an inline ledger");
         let name = self.nodes[node].name.clone();
         if answer.is_err() {
             self.say(format_args!("{name}: revoking {target} failed"));
@@ -324,7 +355,11 @@ impl World {
             kinds: vec![kind],
             terms: Terms::default(),
         };
-        let answer = live.ledger.restore(order).now_or_never().expect("an inline ledger");
+        let answer = live
+            .ledger
+            .restore(order)
+            .now_or_never()
+            .expect("an inline ledger");
         let state = self.state(node);
         let record = state.get(&user(sub));
         if answer.is_err() || record.is_none_or(|record| !record.rules.contains_key(&kind)) {
@@ -362,9 +397,9 @@ impl World {
 
     /// Whether all nodes that run deny a user.
     pub(crate) fn is_banned_everywhere(&self, sub: &str) -> bool {
-        self.up().iter().all(|(node, _)| {
-            matches!(self.verdict(*node, sub), Verdict::Revoked(_))
-        })
+        self.up()
+            .iter()
+            .all(|(node, _)| matches!(self.verdict(*node, sub), Verdict::Revoked(_)))
     }
 
     /// Nothing goes between these and those any more.
@@ -430,9 +465,8 @@ impl World {
     /// What no disk has any more is nobody's fault.
     fn excuse(&mut self) {
         let states: Vec<State> = (0..self.nodes.len()).map(|node| self.state(node)).collect();
-        let held = |target: &Target, kind, dot| {
-            states.iter().any(|state| knows(state, target, kind, dot))
-        };
+        let held =
+            |target: &Target, kind, dot| states.iter().any(|state| knows(state, target, kind, dot));
         let History { writes, lifts, .. } = &mut self.history;
         for write in writes.iter_mut().filter(|write| !write.excused) {
             write.excused = !held(&write.target, write.kind, write.dot);
@@ -450,7 +484,11 @@ impl World {
                 state.insert(record.target.clone(), record.clone());
                 ControlFlow::Continue(())
             });
-            return all.now_or_never().expect("an inline ledger").expect("a journal").0;
+            return all
+                .now_or_never()
+                .expect("an inline ledger")
+                .expect("a journal")
+                .0;
         }
         let image = self.nodes[node].machine.disk.image();
         if image.is_empty() {
@@ -475,12 +513,13 @@ impl World {
         let name = self.nodes[node].name.clone();
         let answer = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&answer);
-        self.sim.client(format!("caller{}", self.asked), async move {
-            let client = reader::connect(&name).await?;
-            let answered = question(client).await;
-            *slot.borrow_mut() = Some(answered);
-            Ok(())
-        });
+        self.sim
+            .client(format!("caller{}", self.asked), async move {
+                let client = reader::connect(&name).await?;
+                let answered = question(client).await;
+                *slot.borrow_mut() = Some(answered);
+                Ok(())
+            });
         while answer.borrow().is_none() {
             self.step();
         }

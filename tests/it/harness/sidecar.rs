@@ -145,18 +145,7 @@ pub(crate) struct Sidecar {
 
 impl Sidecar {
     pub(crate) async fn wait_until_ready(&mut self) {
-        let text = eventually(PATIENCE, "the address file", || {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("ended before it was ready, {status}:\n{}", self.stderr());
-            }
-            std::fs::read_to_string(&self.address_file).ok()
-        })
-        .await;
-        let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
-        addresses["listen"][0]
-            .as_str()
-            .unwrap()
-            .clone_into(&mut self.address);
+        self.wait_until_bound().await;
         let mut health = HealthClient::new(self.channel().await);
         let serving = async {
             let request = HealthCheckRequest::default();
@@ -170,6 +159,27 @@ impl Sidecar {
         };
         within(PATIENCE, "SERVING", serving).await;
         self.ready_after = self.began.elapsed();
+    }
+
+    /// Until it answers at all: a node that joins is not ready before it has met others.
+    pub(crate) async fn wait_until_bound(&mut self) {
+        let text = eventually(PATIENCE, "the address file", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("ended before it was ready, {status}:\n{}", self.stderr());
+            }
+            std::fs::read_to_string(&self.address_file).ok()
+        })
+        .await;
+        let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
+        addresses["listen"][0]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.address);
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// A connection of its own.

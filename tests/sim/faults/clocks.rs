@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rescind::model::{RuleKind, Semantics, Verdict};
 
-use crate::{node::{GRACE, LIFETIME}, world::World};
+use crate::{
+    node::{GRACE, LIFETIME},
+    world::World,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -57,7 +60,13 @@ fn expiry_at_different_moments_brings_nothing_back() {
     world.heal();
     world.recovers();
     world.forgets_for_good();
-    assert!(world.nodes.iter().enumerate().all(|(node, _)| world.state(node).is_empty()));
+    assert!(
+        world
+            .nodes
+            .iter()
+            .enumerate()
+            .all(|(node, _)| world.state(node).is_empty())
+    );
 }
 
 /// A clock jumps far ahead and back: nothing is forgotten by it, and the node recovers by itself.

@@ -41,7 +41,13 @@ fn a_lost_disk_is_filled_again_before_anything_is_answered() {
     world.start(0);
     world.run(40 * SECOND);
     let lonely = world.live(0).unwrap();
-    assert!(lonely.fleet.may_say_active(None).is_err(), "it never synced");
+    assert!(
+        lonely
+            .fleet
+            .may_say_active(lonely.fleet.knowledge(), None)
+            .is_err(),
+        "it never synced"
+    );
     world.heal_and_check();
     assert!(world.is_banned_everywhere("u"));
 }
@@ -84,7 +90,9 @@ fn a_cloned_disk_is_refused() {
     world.run(8 * SECOND);
     for (node, other) in [(0, "m1:50551"), (1, "m0:50551")] {
         let upstreams = world.live(node).unwrap().fleet.upstreams.list();
-        let view = upstreams.iter().find(|(upstream, _)| upstream.address == other);
+        let view = upstreams
+            .iter()
+            .find(|(upstream, _)| upstream.address == other);
         let error = &view.unwrap().1.last_error;
         assert!(error.contains("copied"), "m{node}: {error}");
     }

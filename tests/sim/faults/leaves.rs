@@ -21,8 +21,14 @@ fn a_leaf_fails_over_from_a_to_b_and_back() {
         world.ban(1 - reachable, &down);
         world.ban(leaf, &up);
         world.run(4 * SECOND);
-        assert!(world.is_banned_everywhere(&down), "round {round}: not from hub to leaf");
-        assert!(world.is_banned_everywhere(&up), "round {round}: not from leaf to hubs");
+        assert!(
+            world.is_banned_everywhere(&down),
+            "round {round}: not from hub to leaf"
+        );
+        assert!(
+            world.is_banned_everywhere(&up),
+            "round {round}: not from leaf to hubs"
+        );
         world.heal_link("l0", &lost);
     }
     world.heal_and_check();

@@ -71,10 +71,16 @@ fn who_never_synced_never_says_active_unless_told_to_go_on_alone() {
             let question = check(sub, world);
             world.ask(0, async move |mut client| {
                 let answer = client.check(question).await;
-                answer.map(|answer| answer.into_inner().verdict()).map_err(|status| status.code())
+                answer
+                    .map(|answer| answer.into_inner().verdict())
+                    .map_err(|status| status.code())
             })
         };
-        assert_eq!(ask(&mut world, "v"), Err(Code::Unavailable), "{policy:?}, at first");
+        assert_eq!(
+            ask(&mut world, "v"),
+            Err(Code::Unavailable),
+            "{policy:?}, at first"
+        );
         assert_eq!(ask(&mut world, "u"), Ok(Verdict::Revoked), "{policy:?}");
         world.run(31 * SECOND);
         assert_eq!(ask(&mut world, "v"), expected, "{policy:?}, after a while");
@@ -93,7 +99,10 @@ fn a_follower_that_is_cut_off_is_pending() {
             sub: sub.to_owned(),
             wait_for: Some(v1::WaitFor {
                 who: Some(v1::wait_for::Who::AllFollowers(true)),
-                timeout: Some(prost_types::Duration { seconds: 3, nanos: 0 }),
+                timeout: Some(prost_types::Duration {
+                    seconds: 3,
+                    nanos: 0,
+                }),
             }),
             ..v1::RevokeUserRequest::default()
         };
@@ -105,7 +114,11 @@ fn a_follower_that_is_cut_off_is_pending() {
     world.part(&["m2"], &["m0", "m1"]);
     assert_eq!(revoke(&mut world, "v"), (1, 2, 1));
     world.run(60 * SECOND);
-    assert_eq!(revoke(&mut world, "w"), (1, 2, 1), "long after its connection was given up");
+    assert_eq!(
+        revoke(&mut world, "w"),
+        (1, 2, 1),
+        "long after its connection was given up"
+    );
     world.heal();
     world.recovers();
     assert_eq!(revoke(&mut world, "x"), (2, 2, 0));
