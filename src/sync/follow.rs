@@ -144,6 +144,7 @@ impl Follow {
             }
         };
         tokio::select! {
+            biased;
             patient = self.try_to_begin() => patient,
             begin = eager => Ok(begin),
         }
