@@ -26,21 +26,29 @@ impl Writer {
     ) -> Result<Merged, JournalError> {
         // What a trusted sweeper would forget at once would come back to others from here, and from
         // them to here again.
+        // The clock is looked at now: it may have jumped since the last sweep. After it was set back,
+        // what was forgotten too early is read again and must not be dropped once more.
         let now = self.shared.clock.wall();
-        let forgotten = match **self.shared.trust.load() {
-            Trust::Trusted => now.max(self.shared.swept()),
-            _ => self.shared.swept(),
+        let forgotten = match self.sweeper.opine(&self.shared) {
+            Trust::Trusted => now,
+            _ => now.min(self.shared.swept()),
         };
+        let mut is_dropped = false;
         let mut work = Work::default();
         let mut sent: Vec<(TargetKey, Option<Record>)> = Vec::with_capacity(order.records.len());
         for record in order.records {
             let key = record.target.key();
+            let ends = record.next_end();
+            is_dropped |= ends.is_some_and(|end| end <= forgotten);
             let record = Some(record.forget(forgotten)).filter(|record| !record.is_empty());
             if let Some(record) = record.clone() {
                 let staged = work.stage(tables, &record.target)?;
                 self.take_in(staged, record)?;
             }
             sent.push((key, record));
+        }
+        if is_dropped {
+            self.sweeper.used(forgotten);
         }
         let held = work.held_as_sent(&sent);
         let first = changes.len();

@@ -64,6 +64,15 @@ impl Sweeper {
         self.is_dirty = true;
     }
 
+    /// Something was forgotten, or never taken in, by this time: should the clock be set back, tokens
+    /// from before are judged by it.
+    pub(super) fn used(&mut self, time: UnixNanos) {
+        if time > self.swept {
+            self.swept = time;
+        }
+        self.touch();
+    }
+
     pub(super) fn is_dirty(&self) -> bool {
         self.is_dirty
     }
@@ -122,8 +131,7 @@ impl Sweeper {
             forget(tables, *seq, wall, changes)?;
         }
         if !expired.is_empty() {
-            self.swept = self.swept.max(wall);
-            self.touch();
+            self.used(wall);
         }
         Ok(Swept {
             count: expired.len(),
@@ -167,7 +175,7 @@ impl Sweeper {
         shared.swept.store(self.swept.nanos(), Ordering::Relaxed);
     }
 
-    fn opine(&mut self, shared: &Shared) -> Trust {
+    pub(super) fn opine(&mut self, shared: &Shared) -> Trust {
         let trust = self
             .trust
             .observe(shared.clock.wall(), shared.clock.steady());
