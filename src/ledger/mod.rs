@@ -19,7 +19,6 @@ mod work;
 mod writer;
 
 use std::{
-    future::Future,
     ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
@@ -301,14 +300,11 @@ impl Ledger {
         self.shared.own_head.load(Ordering::Acquire)
     }
 
-    /// Ends when what others have must be read again: the clock was set back, and what was
-    /// forgotten by it may still be needed.
-    pub fn rereads(&self) -> impl Future<Output = ()> + use<> {
-        let mut rewound = self.shared.rewound.subscribe();
-        async move {
-            // The ledger outlives its readers.
-            drop(rewound.changed().await);
-        }
+    /// Changes when what others have must be read again: the clock was set back, and what was
+    /// forgotten by it may still be needed. Who is not connected just then must learn of it too, so
+    /// whoever reads keeps one of these.
+    pub fn rewinds(&self) -> watch::Receiver<()> {
+        self.shared.rewound.subscribe()
     }
 
     /// A cursor of this node, for a reader that has come to `seq` and for whom `newest` was the

@@ -32,6 +32,8 @@ pub(super) struct Follow {
     durable: Option<(Run, Vec<u8>)>,
     outbox: Outbox,
     backoff: Backoff,
+    /// Changed when everything is to be read again, be it while there is no connection.
+    rewinds: tokio::sync::watch::Receiver<()>,
 }
 
 /// One connection.
@@ -58,6 +60,7 @@ impl Follow {
             place,
             met: None,
             durable: None,
+            rewinds: sync.ledger.rewinds(),
         }
     }
 
@@ -167,9 +170,9 @@ impl Follow {
             durable,
             outbox,
             backoff,
+            rewinds,
             ..
         } = self;
-        let rereads = sync.ledger.rereads();
         let reading = async {
             loop {
                 let message = tokio::time::timeout(limits::PEER_SILENCE_MAX, messages.message());
@@ -190,7 +193,7 @@ impl Follow {
                 Err(error)
             }
             error = repair::run(sync, upstream, client) => Err(error),
-            () = rereads => {
+            _ = rewinds.changed() => {
                 *durable = Some((run, Vec::new()));
                 Err("the clock was set back: reading everything again".to_owned().into())
             }
