@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     fleet::{NodeId, Propagation, Run, Upstream, Waiting, Who},
-    ledger::Chunk,
+    ledger::{Chunk, Cursor},
     limits,
     proto::v1::{self, WatchMode},
     wire,
@@ -168,6 +168,7 @@ impl Outbox {
             // The hub sent all of that itself, by the cursor up to which this node has followed it.
             let cursor = held.cursor();
             if !cursor.is_empty() {
+                let cursor = self.farther(cursor);
                 self.advance(run, through, cursor).await?;
             }
             return Ok(through);
@@ -234,6 +235,20 @@ impl Outbox {
         }
     }
 
+    /// What was handed up is only known to be there by the cursor of that acknowledgement: the watch
+    /// may be behind it, and a hub that went back to in between would be taken to have it still.
+    fn farther(&self, watched: Vec<u8>) -> Vec<u8> {
+        let acknowledged = self.mark.as_ref().map(|(_, mark)| &mark.cursor);
+        let both = (
+            acknowledged.and_then(|cursor| Cursor::decode(cursor)),
+            Cursor::decode(&watched),
+        );
+        match (acknowledged, both) {
+            (Some(cursor), (Some(old), Some(new))) if is_farther(old, new) => cursor.clone(),
+            _ => watched,
+        }
+    }
+
     /// The hub has everything up to a seq, as of its cursor.
     async fn advance(&mut self, run: Run, seq: u64, cursor: Vec<u8>) -> Result<(), Ended> {
         let mark = Mark { seq, cursor };
@@ -242,6 +257,12 @@ impl Outbox {
         self.mark = Some((run.node, mark));
         Ok(())
     }
+}
+
+/// Whether a cursor stands for more of a hub's journal than another; each boot goes on where those
+/// before it ended.
+fn is_farther(old: Cursor, new: Cursor) -> bool {
+    old.node == new.node && old.boot == new.boot && old.head > new.head
 }
 
 fn wanted(chunk: &Chunk, held: &Held) -> Vec<v1::Revocation> {
@@ -267,5 +288,29 @@ async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
             () = sync.fleet.hand_up.news() => {}
             () = tokio::time::sleep_until(end) => if patience.is_some() { return },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Boot;
+
+    /// A leaf's write was acknowledged at the hub's seq 100 while its watch had come to 60. Then a row
+    /// that the hub itself had sent moved the position on, with the cursor of the watch: a hub restored
+    /// from a backup at 70 still had that, and was never sent the leaf's write again.
+    #[test]
+    fn a_position_never_stands_for_less_of_the_hub_than_before() {
+        let cursor = |boot, head| Cursor {
+            node: 1,
+            boot: Boot(boot),
+            head,
+            seq: head,
+            filters: 0,
+        };
+        assert!(is_farther(cursor(1, 100), cursor(1, 60)));
+        assert!(!is_farther(cursor(1, 60), cursor(1, 60)));
+        assert!(!is_farther(cursor(1, 60), cursor(1, 100)));
+        assert!(!is_farther(cursor(1, 100), cursor(2, 60)), "of a later boot");
     }
 }
