@@ -53,6 +53,8 @@ pub(super) struct Ask {
     pub(super) cursor: Vec<u8>,
     pub(super) start: v1::Start,
     pub(super) ranges: Vec<u32>,
+    /// Only to read Hello: such a watch says nothing of how far this node has come.
+    pub(super) is_probe: bool,
 }
 
 /// A watch that has begun.
@@ -78,8 +80,8 @@ pub(super) async fn watch(
         start: ask.start.into(),
         heartbeat: prost_types::Duration::try_from(limits::PEER_HEARTBEAT).ok(),
         watcher: format!("node {}", NodeId(ledger.node())),
-        exclude_origin: ledger.boot().0,
-        follower: Some(v1::Follower {
+        exclude_origin: if ask.is_probe { 0 } else { ledger.boot().0 },
+        follower: (!ask.is_probe).then(|| v1::Follower {
             node_id: NodeId(ledger.node()).to_string(),
             role: role.into(),
         }),

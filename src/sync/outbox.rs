@@ -94,6 +94,7 @@ impl Outbox {
         let Some(mark) = mark else { return Ok(0) };
         let ask = Ask {
             cursor: mark.cursor.clone(),
+            is_probe: true,
             ..Ask::default()
         };
         let role = role_of(self.upstream.kind);
