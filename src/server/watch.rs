@@ -315,7 +315,12 @@ impl Watch {
     fn state_of_node(&self) -> Heard {
         let (ready, staleness) = (self.fleet.is_ready(), self.fleet.staleness());
         Heard {
-            nonce: self.heard.nonce,
+            // Never before its echo is due: what stands before it may not be sent yet.
+            nonce: if self.heard.echoed {
+                self.heard.nonce
+            } else {
+                0
+            },
             staleness,
             ready,
             head: *self.head.borrow(),
