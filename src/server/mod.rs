@@ -231,10 +231,23 @@ impl RevocationService for Service {
         let actor = caller::actor(&request);
         let asked = watch::parse(request.into_inner())?;
         let ledger = &self.judge.ledger;
+        if let Some(Follower { run, .. }) = asked.follower
+            && run.node.0 == ledger.node()
+        {
+            return Err(self.same_node(run));
+        }
+        let watching = self
+            .watchers
+            .open(
+                asked.watcher.clone(),
+                actor.clone(),
+                asked.follower,
+                self.fleet(),
+                ledger,
+            )
+            .ok_or_else(status::too_many_watchers)?;
         if let Some(Follower { run, role }) = asked.follower {
-            if run.node.0 == ledger.node() {
-                return Err(self.same_node(run));
-            }
+            // From here on the end of the watch, however early, is told too.
             let followers = &self.fleet().followers;
             followers.connected(run.node, role, &actor, asked.has(ledger), ledger.wall());
             // Whoever follows is waited for after a restart too.
@@ -243,16 +256,6 @@ impl RevocationService for Service {
                 .await
                 .map_err(status::of_write)?;
         }
-        let watching = self
-            .watchers
-            .open(
-                asked.watcher.clone(),
-                actor,
-                asked.follower,
-                self.fleet(),
-                ledger,
-            )
-            .ok_or_else(status::too_many_watchers)?;
         let answers = watch::watch(
             ledger.clone(),
             Arc::clone(self.fleet()),
