@@ -297,7 +297,8 @@ impl Group {
 
 impl Level {
     fn compute(&self) {
-        let groups = lock(&self.groups).clone();
+        // Held to the end: what was computed before another change must not be stored after it.
+        let groups = lock(&self.groups);
         let of_kind = |kind| groups.iter().filter(move |group| group.kind == kind);
         // Every peer must be level; of hubs, which know the same, the best counts.
         let peers = of_kind(Kind::Peer).map(|group| group.level()).min();
