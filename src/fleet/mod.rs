@@ -129,6 +129,7 @@ impl Fleet {
     /// Until somebody does, or an interval has passed.
     pub async fn compare_due(&self, interval: Duration) {
         tokio::select! {
+            biased;
             () = self.compare.notified() => {}
             () = tokio::time::sleep(interval) => {}
         }

@@ -276,14 +276,16 @@ impl Watch {
             }
             let heartbeat_due = self.heartbeat_due();
             tokio::select! {
-                // The ledger outlives every watch: should it not, the watch ends by its stop.
-                _ = self.head.changed() => {}
-                () = self.watching.poked() => {}
-                () = self.watching.cloned() => {}
-                () = self.stop.cancelled() => {}
+                // In this order, so that a simulation repeats: what is due before what goes on.
+                biased;
                 () = tokio::time::sleep_until(heartbeat_due) => {
                     return Ok(Event::Heartbeat(self.sign_of_life(now)));
                 }
+                () = self.stop.cancelled() => {}
+                () = self.watching.cloned() => {}
+                () = self.watching.poked() => {}
+                // The ledger outlives every watch: should it not, the watch ends by its stop.
+                _ = self.head.changed() => {}
             }
         }
     }

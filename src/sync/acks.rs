@@ -62,6 +62,7 @@ impl Acks {
         let mut nonce_due = Instant::now();
         loop {
             tokio::select! {
+                biased;
                 () = self.news.notified() => {}
                 () = tokio::time::sleep_until(nonce_due) => {}
             }

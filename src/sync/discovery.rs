@@ -88,6 +88,7 @@ async fn follow_name(
         let mut next = std::pin::pin!(tokio::time::sleep(limits::DNS_INTERVAL));
         loop {
             tokio::select! {
+                biased;
                 () = &mut next => break,
                 Some(()) = name.follows.next() => {}
             }

@@ -187,6 +187,7 @@ impl Follow {
             }
         };
         tokio::select! {
+            biased;
             ended = reading => ended,
             error = session.acks.run(client.clone(), &sync.fleet) => Err(error.into()),
             error = outbox.run(client.clone(), run, &session.held), if upstream.kind == Kind::Hub => {

@@ -123,6 +123,7 @@ impl Sync {
 
 async fn until(stop: &CancellationToken, task: impl Future<Output = ()>) {
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         () = task => {}
     }

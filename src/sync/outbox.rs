@@ -285,9 +285,10 @@ async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
         }
         let end = patience.unwrap_or_else(|| Instant::now() + limits::DIGESTS_INTERVAL);
         tokio::select! {
-            changed = head.changed() => if changed.is_err() { std::future::pending::<()>().await },
-            () = sync.fleet.hand_up.news() => {}
+            biased;
             () = tokio::time::sleep_until(end) => if patience.is_some() { return },
+            () = sync.fleet.hand_up.news() => {}
+            changed = head.changed() => if changed.is_err() { std::future::pending::<()>().await },
         }
     }
 }
@@ -312,6 +313,9 @@ mod tests {
         assert!(is_farther(cursor(1, 100), cursor(1, 60)));
         assert!(!is_farther(cursor(1, 60), cursor(1, 60)));
         assert!(!is_farther(cursor(1, 60), cursor(1, 100)));
-        assert!(!is_farther(cursor(1, 100), cursor(2, 60)), "of a later boot");
+        assert!(
+            !is_farther(cursor(1, 100), cursor(2, 60)),
+            "of a later boot"
+        );
     }
 }
