@@ -1,0 +1,7 @@
+//! The faults that issue 5 names, a story each.
+
+mod clocks;
+mod disks;
+mod leaves;
+mod links;
+mod starts;
