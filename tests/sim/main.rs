@@ -30,3 +30,4 @@ mod regressions;
 mod schedule;
 mod seeds;
 mod world;
+mod writes;

@@ -64,8 +64,6 @@ impl Setup {
 pub(crate) struct Live {
     pub(crate) ledger: Ledger,
     pub(crate) fleet: Arc<Fleet>,
-    /// Ends it in an orderly way.
-    pub(crate) stop: CancellationToken,
 }
 
 /// What outlives a node's process.
@@ -136,7 +134,6 @@ pub(crate) async fn run(machine: Machine) -> turmoil::Result {
     *machine.live.lock().expect("a slot") = Some(Live {
         ledger: ledger.clone(),
         fleet,
-        stop: stop.clone(),
     });
     let sweeping = async {
         loop {
@@ -151,7 +148,7 @@ pub(crate) async fn run(machine: Machine) -> turmoil::Result {
         () = followers => {}
         () = sweeping => {}
     }
-    Ok(std::future::pending().await)
+    std::future::pending().await
 }
 
 fn open(machine: &Machine, setup: &Setup) -> Option<Ledger> {

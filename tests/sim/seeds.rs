@@ -52,7 +52,7 @@ fn every_history_ends_well() {
 
 #[test]
 fn one_seed_is_one_history() {
-    for seed in [3, 4] {
+    for seed in [1, 2, 3, 4] {
         assert_eq!(schedule::play(seed), schedule::play(seed), "seed {seed}");
     }
 }

@@ -12,19 +12,17 @@ use std::{
 
 use futures_util::FutureExt as _;
 use rescind::{
-    clock::Clock as _,
     journal::Journal,
-    ledger::{AskedRules, Named, Restore, Revoke, Terms, TokenEnd},
-    model::{CutOff, Dot, Reason, Rule, RuleKind, Target, Verdict},
+    model::{Target, Verdict},
     sync::{Address, Settings},
 };
 
 use crate::{
     disk::{Disk, Image},
-    history::{History, Lift, State, Victim, Write, knows, token, user},
+    history::{History, State, knows},
     invariants::Sampled,
     net::{Dns, Now, PORT, SimClock, SimNet},
-    node::{self, LIFETIME, Live, Machine, Setup},
+    node::{self, Live, Machine, Setup},
     random::Random,
     reader::{self, Client},
 };
@@ -32,7 +30,7 @@ use crate::{
 /// How long a step of the simulation is.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How many steps apart everybody is looked at.
-const SAMPLED_TICKS: u32 = 40;
+const SAMPLED_TICKS: u32 = 50;
 
 /// What a node is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +62,7 @@ pub(crate) struct World {
     pub(crate) history: History,
     pub(crate) trace: String,
     seed: u64,
-    jtis: u64,
+    pub(crate) jtis: u64,
     asked: u64,
 }
 
@@ -214,13 +212,12 @@ impl World {
         let end = self.sim.elapsed() + within;
         let mut ticks = 0;
         while !is_so(self) {
-            if self.sim.elapsed() >= end {
-                panic!(
-                    "{what}: not within {within:?}\n{}{}",
-                    self.trace,
-                    self.describe()
-                );
-            }
+            assert!(
+                self.sim.elapsed() < end,
+                "{what}: not within {within:?}\n{}{}",
+                self.trace,
+                self.describe()
+            );
             self.step();
             ticks += 1;
             if ticks % SAMPLED_TICKS == 0 {
@@ -243,156 +240,6 @@ impl World {
     pub(crate) fn at(&self, name: &str) -> usize {
         let place = self.nodes.iter().position(|node| node.name == name);
         place.expect("a node of that name")
-    }
-
-    // What is asked of nodes.
-
-    /// Bans a user at a node, if it takes writes.
-    pub(crate) fn ban(&mut self, node: usize, sub: &str) -> bool {
-        let rules = AskedRules {
-            all: true,
-            ..AskedRules::default()
-        };
-        let victim = Victim::Any(sub.to_owned());
-        self.revoke(
-            node,
-            (user(sub), RuleKind::All),
-            TokenEnd::Unknown,
-            rules,
-            victim,
-        )
-    }
-
-    /// Logs a user out at a node: whatever was issued before now.
-    pub(crate) fn log_out(&mut self, node: usize, sub: &str) -> bool {
-        let wall = self.nodes[node].machine.clock.wall();
-        let rules = AskedRules {
-            issued_before: Some(wall),
-            ..AskedRules::default()
-        };
-        let victim = Victim::Issued(sub.to_owned(), wall.minus(Duration::from_secs(1)));
-        let of = (user(sub), RuleKind::IssuedBefore);
-        self.revoke(node, of, TokenEnd::Unknown, rules, victim)
-    }
-
-    /// Revokes a fresh token at a node.
-    pub(crate) fn revoke_token(&mut self, node: usize) -> bool {
-        self.jtis += 1;
-        let jti = format!("j{}", self.jtis);
-        let iat = self.nodes[node].machine.clock.wall();
-        let end = TokenEnd::At(iat.plus(LIFETIME));
-        let of = (token(&jti), RuleKind::All);
-        self.revoke(
-            node,
-            of,
-            end,
-            AskedRules::default(),
-            Victim::Token(jti, iat),
-        )
-    }
-
-    fn revoke(
-        &mut self,
-        node: usize,
-        (target, kind): (Target, RuleKind),
-        end: TokenEnd,
-        rules: AskedRules,
-        victim: Victim,
-    ) -> bool {
-        let Some(live) = self.live(node) else {
-            return false;
-        };
-        let cut_off = rules.issued_before.map_or(CutOff::MAX, |at| at.nanos());
-        let asked = self.history.asked.entry((target.clone(), kind));
-        asked.or_default().push(cut_off);
-        let order = Revoke {
-            targets: vec![Named {
-                target: target.clone(),
-                end,
-            }],
-            rules,
-            expires_at: None,
-            reason: Reason::Unspecified,
-            terms: Terms::default(),
-        };
-        let answer = live
-            .ledger
-            .revoke(order)
-            .now_or_never()
-            .expect("an inline ledger");
-        let name = self.nodes[node].name.clone();
-        if answer.is_err() {
-            self.say(format_args!("{name}: revoking {target} failed"));
-            return false;
-        }
-        let (dot, seen) = self.written(node, &target, kind);
-        let number = self.history.writes.len();
-        self.say(format_args!("{name}: revoked {target} {}", kind.as_str()));
-        self.history.writes.push(Write {
-            target,
-            kind,
-            dot,
-            seen,
-            number,
-            cut_off,
-            at: self.now.get(),
-            node,
-            disk: self.nodes[node].disks,
-            is_by_leaf: self.nodes[node].place == Place::Leaf,
-            victim,
-            excused: false,
-        });
-        true
-    }
-
-    /// Lifts a kind of rule of a user at a node.
-    pub(crate) fn lift(&mut self, node: usize, sub: &str, kind: RuleKind) -> bool {
-        let Some(live) = self.live(node) else {
-            return false;
-        };
-        let order = Restore {
-            targets: vec![user(sub)],
-            kinds: vec![kind],
-            terms: Terms::default(),
-        };
-        let answer = live
-            .ledger
-            .restore(order)
-            .now_or_never()
-            .expect("an inline ledger");
-        let state = self.state(node);
-        let record = state.get(&user(sub));
-        if answer.is_err() || record.is_none_or(|record| !record.rules.contains_key(&kind)) {
-            return false;
-        }
-        let (dot, seen) = self.written(node, &user(sub), kind);
-        let name = self.nodes[node].name.clone();
-        let is_lifted = seen.in_force().next().is_none();
-        assert!(is_lifted, "a lift leaves nothing in force");
-        self.say(format_args!("{name}: lifted {sub} {}", kind.as_str()));
-        self.history.lifts.push(Lift {
-            target: user(sub),
-            kind,
-            seen,
-            dot,
-            excused: false,
-        });
-        true
-    }
-
-    /// The dot and the context that a write left: a receipt leaves out what a fast clock takes to
-    /// have run out.
-    fn written(&self, node: usize, target: &Target, kind: RuleKind) -> (Dot, Rule) {
-        let rule = self.state(node)[target].rules[&kind].clone();
-        let dot = rule.entries.keys().next().expect("a write has a dot");
-        (*dot, rule)
-    }
-
-    /// What a node that runs says of a token of a user, issued now.
-    pub(crate) fn verdict(&self, node: usize, sub: &str) -> Verdict {
-        let live = self.live(node).expect("a node that runs");
-        let victim = Victim::Any(sub.to_owned());
-        live.ledger.judge(&victim.claims(live.ledger.wall()))
     }
 
     /// Whether all nodes that run deny a user.

@@ -331,6 +331,7 @@ fn nothing_is_left_for_later() {
     for (directory, ending) in [
         ("src", ".rs"),
         ("tests/it", ".rs"),
+        ("tests/sim", ".rs"),
         ("benches", ".rs"),
         ("proto", ".proto"),
         ("src", ".proto"),
