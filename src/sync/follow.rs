@@ -228,9 +228,15 @@ impl Follow {
         let reading = async {
             let mut waiting = None;
             loop {
-                let message = match waiting.take() {
-                    Some(message) => message,
-                    None => next_message(&mut messages).await?,
+                let message = if let Some(message) = waiting.take() {
+                    message
+                } else {
+                    // Silence counts only while something is waited for: a disk may be slow.
+                    tokio::select! {
+                        biased;
+                        message = next_message(&mut messages) => message?,
+                        () = pulse.lost() => return Err("it has fallen silent".to_owned().into()),
+                    }
                 };
                 let message = gather(message, &mut messages, &mut waiting)?;
                 take_in(sync, upstream, &session, durable, message).await?;
@@ -242,7 +248,6 @@ impl Follow {
         tokio::select! {
             biased;
             ended = reading => ended,
-            () = pulse.lost() => Err("it has fallen silent".to_owned().into()),
             error = session.acks.run(client.clone(), &sync.fleet) => Err(error.into()),
             error = outbox.run(client.clone(), run, &session.held), if upstream.kind == Kind::Hub => {
                 Err(error)

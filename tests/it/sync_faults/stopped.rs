@@ -11,6 +11,8 @@ use super::{
 };
 use crate::harness::within;
 
+/// After it went on, every record that had come meanwhile was committed alone. As long as somebody
+/// wrote as fast as that, it stayed as stale as it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_is_stopped_and_goes_on_makes_nobody_look_fresher_than_it_is() {
     let site = Site::new();
@@ -70,6 +72,10 @@ async fn a_peer_that_is_stopped_and_goes_on_makes_nobody_look_fresher_than_it_is
     for (_, client) in &mut clients {
         back = back.max(until("fresh again", client, is_fresh).await);
     }
+    assert!(
+        back < Duration::from_secs(5),
+        "{back:?} until all were fresh"
+    );
     truth.stop.cancel();
     writer.await.unwrap();
     let mut seen = after.await.unwrap();
