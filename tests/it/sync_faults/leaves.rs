@@ -33,7 +33,9 @@ async fn until_handed_up(deadline: Duration, leaf: &mut Client, hub: &mut Client
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leaf_hands_up_records_of_any_size() {
     let site = Site::new();
-    let _nodes = start_all(&[site.node("h"), site.leaf("l", &["h"])]).await;
+    let mut nodes = start_all(&[site.node("h"), site.leaf("l", &["h"])]).await;
+    // They gather while the hub is away.
+    nodes.remove(0).kill();
     let (mut l, mut h) = (site.client("l"), site.client("h"));
     let sid = |n| format!("{n}{}", "s".repeat(1_000));
     for users in users(512).chunks(8) {
@@ -53,6 +55,7 @@ async fn a_leaf_hands_up_records_of_any_size() {
             l.revoke(request).await.unwrap();
         }
     }
+    nodes.extend(start_all(&[site.node("h")]).await);
     let took = until("the hub has them", &mut h, |status| {
         status.journal.as_ref().unwrap().records == 512
     })
