@@ -221,6 +221,8 @@ pub const DNS_LACKED: Duration = Duration::from_secs(300);
 pub const ITSELF_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a follower that is gone is waited for by `all_followers`.
 pub const FOLLOWER_KEPT: Duration = Duration::from_secs(86_400);
+/// Followers that are remembered, whether or not they are connected.
+pub const FOLLOWERS_MAX: usize = 2 * WATCHERS_MAX;
 /// How often it is noted who follows.
 pub const FOLLOWERS_KEPT_INTERVAL: Duration = Duration::from_secs(600);
 /// Followers that an answer names as pending.

@@ -135,6 +135,7 @@ impl Followers {
     pub fn connected(&self, run: Run, role: Role, address: &str, has: u64, now: UnixNanos) {
         let mut known = self.lock();
         forget_old(&mut known, now);
+        make_room(&mut known);
         let follower = known.entry(run.node).or_insert_with(|| KnownFollower {
             role,
             address: String::new(),
@@ -258,6 +259,18 @@ fn spread(
         } else {
             pending.take(limits::PENDING_NAMED_MAX).collect()
         },
+    }
+}
+
+/// Whoever makes up node ids must not fill the memory: those that are gone longest make room.
+fn make_room(known: &mut BTreeMap<NodeId, KnownFollower>) {
+    while known.len() >= limits::FOLLOWERS_MAX {
+        let gone = known.iter().filter(|(_, follower)| follower.watches == 0);
+        let Some(longest) = gone.min_by_key(|(_, follower)| follower.seen_at) else {
+            return;
+        };
+        let longest = *longest.0;
+        known.remove(&longest);
     }
 }
 

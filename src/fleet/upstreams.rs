@@ -96,6 +96,9 @@ pub struct UpstreamView {
     pub ranges_healed: u64,
     /// Of a hub: records to be handed up yet.
     pub outbox: u64,
+    /// Of a hub: how often it was found that it may lack what this node holds; then everything is
+    /// handed up again.
+    pub hand_ups: u64,
 }
 
 /// One address that is followed.

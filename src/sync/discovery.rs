@@ -105,7 +105,7 @@ impl Name<'_> {
         for entry in self.listed.values_mut() {
             entry.lacked += since;
         }
-        for address in found {
+        for address in found.iter().take(limits::UPSTREAMS_MAX) {
             if let Some(entry) = self.listed.get_mut(&address.to_string()) {
                 entry.lacked = Duration::ZERO;
             } else {

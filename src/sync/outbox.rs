@@ -55,6 +55,8 @@ pub(super) struct Outbox {
     upstream: Arc<Upstream>,
     /// Of which hub, and where it stands.
     mark: Option<(NodeId, Mark)>,
+    /// Up to which finding of lacking records everything was handed up again.
+    hand_ups: u64,
 }
 
 impl Outbox {
@@ -63,6 +65,7 @@ impl Outbox {
             sync: sync.clone(),
             upstream: Arc::clone(upstream),
             mark: None,
+            hand_ups: 0,
         }
     }
 
@@ -87,6 +90,11 @@ impl Outbox {
 
     /// From which seq to hand up.
     async fn begin(&mut self, client: &mut Client, run: Run) -> Result<u64, Ended> {
+        let hand_ups = self.upstream.view().hand_ups;
+        if self.hand_ups != hand_ups {
+            (self.hand_ups, self.mark) = (hand_ups, None);
+            return Ok(0);
+        }
         let mark = match self.mark.take() {
             Some((node, mark)) if node == run.node => Some(mark),
             _ => self.saved(run).await?,

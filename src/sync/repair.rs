@@ -3,7 +3,7 @@
 use tokio::time::timeout;
 
 use crate::{
-    fleet::Upstream,
+    fleet::{Kind, Upstream},
     ledger::{Digested, Digests, Merge},
     limits,
     proto::v1::{self, watch_revocations_response::Event},
@@ -54,7 +54,16 @@ async fn compare(sync: &Sync, upstream: &Upstream, client: &mut Client) -> Resul
         "this node and its upstream had silently come to hold different records: read again"
     );
     upstream.update(|view| view.ranges_healed += ranges.len() as u64);
-    Ok(())
+    if upstream.kind == Kind::Peer {
+        // A peer finds and reads by itself what it lacks.
+        return Ok(());
+    }
+    upstream.update(|view| view.hand_ups += 1);
+    Err(
+        "it may lack what this node holds: handing everything up again"
+            .to_owned()
+            .into(),
+    )
 }
 
 /// The ranges that differ now; `None` when the upstream makes no digests for this node, or not now.

@@ -11,6 +11,11 @@ use rescind::{
 
 use super::*;
 
+const OFTEN: Comparing = Comparing {
+    interval: Duration::from_millis(50),
+    young: Duration::ZERO,
+    again: Duration::from_millis(50),
+};
 const ALL: [&str; 3] = ["a", "b", "c"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,11 +237,7 @@ async fn what_silently_differs_is_found_told_and_healed() {
     let b = site
         .node("b", |config| {
             config.follow.peers = site.addresses(&["a"]);
-            config.follow.digests = Comparing {
-                interval: Duration::from_millis(50),
-                young: Duration::ZERO,
-                again: Duration::from_millis(50),
-            };
+            config.follow.digests = OFTEN;
         })
         .await;
     b.until_revoked("bob").await;
@@ -247,6 +248,31 @@ async fn what_silently_differs_is_found_told_and_healed() {
     for sub in ["ada", "cid"] {
         assert_eq!(b.check(sub).await.unwrap(), Verdict::Revoked);
     }
+}
+
+/// A leaf can only read from its hub: what the hub had lost stayed lost there, and differed for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hub_has_silently_lost_its_leaf_hands_up_again() {
+    let site = Site::new();
+    let hub = site.node("h", |_| {}).await;
+    let leaf = site
+        .node("l", |config| {
+            config.follow.hubs = site.addresses(&["h"]);
+            config.follow.digests = OFTEN;
+        })
+        .await;
+    leaf.until_ready().await;
+    // Until the leaf knows that the hub has it: else it would hand it up again by itself.
+    let wait_for = Some(v1::WaitFor::default());
+    leaf.revoke_user_and_wait("ada", wait_for).await;
+    hub.stop().await;
+    take_out(&site.data_dir("h"), "ada");
+    let hub = site.node("h", |_| {}).await;
+    hub.until_revoked("ada").await;
+    leaf.until("healed", async |leaf| {
+        leaf.status().await.upstreams[0].ranges_healed > 0
+    })
+    .await;
 }
 
 fn take_out(data_dir: &Path, sub: &str) {
