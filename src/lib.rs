@@ -29,7 +29,8 @@
 //!   durable log that is the state), [`decision`] (one function of all of these)
 //! - the one writer: [`ledger`], with the sweeper and the feed
 //! - [`fleet`]: what is known of the nodes that this one follows, and of those that follow it
-//! - edges: [`server`] (gRPC), [`sync`] (following other nodes), [`conformance`] (the semantics as stories that anyone can play),
+//! - edges: [`server`] (gRPC), [`sync`] (following other nodes), [`ops`]
+//!   (metrics and probes over HTTP), [`conformance`] (the semantics as stories that anyone can play),
 //!   [`config`] (flags, environment, file), [`cli`] (the commands)
 //! - [`app`]: composes a node, runs it, and drains it
 //!
@@ -67,6 +68,7 @@ pub mod journal;
 pub mod ledger;
 pub mod limits;
 pub mod model;
+pub mod ops;
 pub mod proto;
 pub mod server;
 pub mod sync;

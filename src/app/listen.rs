@@ -123,6 +123,29 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// Serves HTTP until `stop`. What operators ask is answered at once: nothing is waited for.
+    pub(super) async fn serve_http(
+        self,
+        router: axum::Router,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let address = self.address();
+        tracing::info!(%address, "metrics");
+        let serving = async {
+            match self {
+                Self::Tcp(listener, _) => axum::serve(listener, router).await,
+                Self::Unix(listener, _) => axum::serve(listener, router).await,
+            }
+        };
+        tokio::select! {
+            served = serving => served?,
+            () = stop.cancelled() => {}
+        }
+        Ok(())
+    }
+}
+
 /// Prints the addresses really bound, whatever is logged.
 pub(super) fn print_addresses(addresses: &[Bound]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -133,9 +156,17 @@ pub(super) fn print_addresses(addresses: &[Bound]) -> anyhow::Result<()> {
 }
 
 /// Writes the addresses really bound, for scripts and tests: all or nothing is there to read.
-pub(super) fn write_addresses(path: &Path, addresses: &[Bound]) -> anyhow::Result<()> {
+pub(super) fn write_addresses(
+    path: &Path,
+    addresses: &[Bound],
+    ops: Option<&Bound>,
+) -> anyhow::Result<()> {
     let listen: Vec<String> = addresses.iter().map(Bound::to_string).collect();
-    let text = serde_json::json!({ "listen": listen }).to_string();
+    let mut text = serde_json::json!({ "listen": listen });
+    if let (Some(ops), Some(fields)) = (ops, text.as_object_mut()) {
+        fields.insert("ops_listen".to_owned(), ops.to_string().into());
+    }
+    let text = text.to_string();
     crate::atomic_file::write(path, text.as_bytes()).with_context(|| {
         format!(
             "cannot write the address file {}; give another path with --address-file",

@@ -21,7 +21,7 @@ use crate::{
     fleet::{Fleet, Join},
     journal::{self, Journal, JournalError},
     ledger::{Ledger, Options, WriterThread},
-    limits,
+    limits, ops,
     proto::{self, v1::revocation_service_server::RevocationServiceServer},
     server::{self, Access, Service},
     sync::{Sync, SystemNet},
@@ -62,6 +62,7 @@ pub fn serve(loaded: Loaded) -> anyhow::Result<()> {
 #[derive(Debug)]
 pub struct App {
     listeners: Vec<Listener>,
+    ops: Option<Listener>,
     addresses: Vec<BoundAddress>,
     ledger: Ledger,
     fleet: Arc<Fleet>,
@@ -77,7 +78,9 @@ impl App {
     /// Takes the addresses and replays the journal.
     pub async fn bind(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let listeners = listen::bind_all(&config.listen).await?;
+        let ops = listen::bind_all(config.ops_listen.as_slice()).await?.pop();
         let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
+        let ops_address = ops.as_ref().map(Listener::address);
         let data_dir = match &config.storage {
             Storage::Ephemeral => None,
             Storage::Directory(path) => Some(path.clone()),
@@ -105,10 +108,11 @@ impl App {
             follow,
         );
         if let Some(path) = &address_file {
-            listen::write_addresses(path, &addresses)?;
+            listen::write_addresses(path, &addresses, ops_address.as_ref())?;
         }
         Ok(Self {
             listeners,
+            ops,
             addresses,
             ledger,
             fleet,
@@ -141,15 +145,23 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (readiness, health) = server::health(stop.clone()).await;
         let verification = self.verification;
-        let service = Service::new(
+        let service = Service::shared(
             self.ledger.clone(),
             Arc::clone(&self.fleet),
             verification.clone(),
             self.access,
             stop.clone(),
         );
-        let routes = routes(service)?.add_service(health);
+        let routes = routes(service.grpc())?.add_service(health);
         let mut tasks = Tasks::new(stop.clone());
+        if let Some(ops) = self.ops {
+            tasks.spawn(
+                "metrics",
+                ops.serve_http(ops::router(service), stop.clone()),
+            );
+        } else {
+            drop(service);
+        }
         for follower in self.sync.tasks(&stop) {
             tasks.spawn("follower", async move {
                 follower.await;

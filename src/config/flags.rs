@@ -23,6 +23,12 @@ pub struct ServeFlags {
     #[arg(long, value_name = "HOST:PORT|unix:PATH")]
     pub listen: Vec<String>,
 
+    /// Where to serve /metrics, /livez and /readyz over HTTP [default: nowhere]
+    ///
+    /// An address that is not loopback needs --insecure.
+    #[arg(long, value_name = "HOST:PORT|unix:PATH")]
+    pub ops_listen: Option<String>,
+
     /// Keep the journal in this directory
     ///
     /// Default: $STATE_DIRECTORY (which systemd sets from StateDirectory=), else
@@ -153,6 +159,7 @@ impl ServeFlags {
     pub(super) fn layer(&self) -> Layer {
         let mut layer = Layer::default();
         let one = [
+            ("ops_listen", &self.ops_listen),
             ("data_dir", &self.data_dir),
             ("ephemeral", &self.ephemeral),
             ("address_file", &self.address_file),

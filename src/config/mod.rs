@@ -49,6 +49,8 @@ pub const ACCEPT_CLOCK_FILE: &str = "accept-clock";
 pub struct Config {
     /// Where to serve the API; never empty.
     pub listen: Vec<Listen>,
+    /// Where to serve metrics and probes over HTTP.
+    pub ops_listen: Option<Listen>,
     /// Where the journal is kept.
     pub storage: Storage,
     /// Where to write the addresses really bound, as JSON.
@@ -116,6 +118,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![Listen::default()],
+            ops_listen: None,
             storage: Storage::default(),
             address_file: None,
             insecure: false,
@@ -214,6 +217,9 @@ fn read_node_settings(top: &Table<'_>, config: &mut Config) -> Result<(), Config
     }
     if let Some(setting) = top.get("listen") {
         config.listen = listeners(&setting, config.insecure)?;
+    }
+    if let Some(setting) = top.get("ops_listen") {
+        config.ops_listen = Some(listener(&setting, config.insecure)?);
     }
     if let Some(setting) = top.get("address_file") {
         config.address_file = Some(setting.path()?);
@@ -331,17 +337,7 @@ fn upstreams(setting: &value::Setting<'_>) -> Result<Vec<Address>, ConfigError> 
 fn listeners(setting: &value::Setting<'_>, insecure: bool) -> Result<Vec<Listen>, ConfigError> {
     let mut listeners = Vec::new();
     for element in setting.list()? {
-        let listen = Listen::read(&element)?;
-        if !listen.is_local() && !insecure {
-            return Err(element.wrong(
-                format!(
-                    "{listen} can be reached from other machines, where anybody could revoke and \
-                     restore, and Rescind cannot yet ask for TLS and a policy"
-                ),
-                "listen on 127.0.0.1, [::1] or unix:PATH, or, where the network itself keeps \
-                 others out, add --insecure",
-            ));
-        }
+        let listen = listener(&element, insecure)?;
         let picks_its_own = matches!(&listen, Listen::Tcp(address) if address.port() == 0);
         if listeners.contains(&listen) && !picks_its_own {
             return Err(element.wrong(format!("{listen} stands there twice"), "take one out"));
@@ -355,6 +351,21 @@ fn listeners(setting: &value::Setting<'_>, insecure: bool) -> Result<Vec<Listen>
         ));
     }
     Ok(listeners)
+}
+
+fn listener(setting: &value::Setting<'_>, insecure: bool) -> Result<Listen, ConfigError> {
+    let listen = Listen::read(setting)?;
+    if !listen.is_local() && !insecure {
+        return Err(setting.wrong(
+            format!(
+                "{listen} can be reached from other machines, where anybody could revoke and \
+                 restore, and Rescind cannot yet ask for TLS and a policy"
+            ),
+            "listen on 127.0.0.1, [::1] or unix:PATH, or, where the network itself keeps \
+             others out, add --insecure",
+        ));
+    }
+    Ok(listen)
 }
 
 fn storage(

@@ -10,6 +10,7 @@ use super::ConfigError;
 /// `issuers`, which only the file can hold.
 pub(super) const SETTINGS: &[&str] = &[
     "listen",
+    "ops_listen",
     "data_dir",
     "ephemeral",
     "address_file",

@@ -132,6 +132,7 @@ impl Loaded {
     fn node_lines(&self) -> Vec<Line> {
         let Config {
             listen,
+            ops_listen,
             storage,
             address_file,
             insecure,
@@ -161,6 +162,10 @@ impl Loaded {
         let log_format = LOG_FORMATS.iter().find(|(_, format)| format == log_format);
         let values = [
             ("listen", json!(listen)),
+            (
+                "ops_listen",
+                json!(ops_listen.as_ref().map(ToString::to_string)),
+            ),
             ("data_dir", json!(data_dir)),
             ("ephemeral", json!(*storage == Storage::Ephemeral)),
             (

@@ -69,7 +69,18 @@ impl Service {
         access: Access,
         stop: CancellationToken,
     ) -> RevocationServiceServer<Self> {
-        let service = Self {
+        Self::shared(ledger, fleet, verification, access, stop).grpc()
+    }
+
+    /// The same, for more than one edge.
+    pub fn shared(
+        ledger: Ledger,
+        fleet: Arc<Fleet>,
+        verification: Option<Arc<Verification>>,
+        access: Access,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             started_at: ledger.wall(),
             judge: Judge {
                 ledger,
@@ -80,8 +91,19 @@ impl Service {
             access,
             digests: Semaphore::new(1),
             stop,
-        };
-        RevocationServiceServer::new(service).max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        })
+    }
+
+    /// The gRPC edge.
+    pub fn grpc(self: &Arc<Self>) -> RevocationServiceServer<Self> {
+        RevocationServiceServer::from_arc(Arc::clone(self))
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+    }
+
+    /// What the node is, holds and may hold.
+    pub fn status(&self) -> v1::GetStatusResponse {
+        let ready = !self.stop.is_cancelled() && self.fleet().is_ready();
+        node::status(&self.judge, &self.watchers, self.started_at, ready)
     }
 
     fn fleet(&self) -> &Arc<Fleet> {
@@ -294,8 +316,6 @@ impl RevocationService for Service {
         &self,
         _request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let ready = !self.stop.is_cancelled() && self.fleet().is_ready();
-        let response = node::status(&self.judge, &self.watchers, self.started_at, ready);
-        Ok(Response::new(response))
+        Ok(Response::new(self.status()))
     }
 }

@@ -5,6 +5,7 @@ mod cli_watch;
 mod clients;
 mod durability;
 mod full_disk;
+mod metrics;
 mod readme;
 mod reload;
 mod shutdown;

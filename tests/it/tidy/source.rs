@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{File, assert_none, files_below, read};
 
 /// The modules, left to right: each names only those before it.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "limits",
     "atomic_file",
     "proto",
@@ -21,6 +21,7 @@ const ORDER: [&str; 19] = [
     "fleet",
     "server",
     "sync",
+    "ops",
     "conformance",
     "config",
     "cli",
