@@ -297,17 +297,19 @@ impl Group {
     }
 
     fn others(&self) -> Vec<UpstreamView> {
-        let views = self.members().into_iter().map(|member| member.view());
-        views.filter(|view| view.phase != Phase::Itself).collect()
+        others_of(&self.members())
     }
 
     fn has_answered(&self) -> bool {
-        let others = self.others();
+        // Looked at once: a member that came between two looks was once taken for this node itself,
+        // and a node that had met nobody for ready.
+        let members = self.members();
+        let others = others_of(&members);
         let caught_up = others.iter().filter(|view| view.has_caught_up).count();
         // An address that is this node's own has nobody else behind it; a name may yet show others.
         let least = match self.expected {
             Some(expected) => expected,
-            None if self.is_name || others.len() == self.members().len() => 1,
+            None if self.is_name || others.len() == members.len() => 1,
             None => 0,
         };
         caught_up == others.len() && caught_up >= least
@@ -322,13 +324,19 @@ impl Group {
         }
         let since =
             |view: &UpstreamView| view.level_at.map_or(0, |at| nanos_of(at).saturating_add(1));
-        let others = self.others();
+        let others = others_of(&members);
         let levels = others.iter().map(since);
         match self.kind {
             Kind::Peer => levels.min().unwrap_or(u64::MAX),
             Kind::Hub => levels.max().unwrap_or(u64::MAX),
         }
     }
+}
+
+/// What is known of those that are not this node itself.
+fn others_of(members: &[Arc<Upstream>]) -> Vec<UpstreamView> {
+    let views = members.iter().map(|member| member.view());
+    views.filter(|view| view.phase != Phase::Itself).collect()
 }
 
 impl Level {
