@@ -114,6 +114,10 @@ impl Sync {
             is_name,
             self.settings.expected_peers,
         );
+        if !is_name {
+            // From the first moment on it is there to be waited for, and shown.
+            group.member(&address.to_string());
+        }
         let sync = self.clone();
         Box::pin(async move {
             let followed = discovery::follow_all(&sync, &group, &address, &stop);
