@@ -28,7 +28,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fleet::{Fleet, Kind, Role},
+    fleet::{Fleet, Group, Kind, Role},
     ledger::Ledger,
     limits,
 };
@@ -77,52 +77,48 @@ pub struct Sync {
     fleet: Arc<Fleet>,
     net: Arc<dyn Net>,
     settings: Arc<Settings>,
+    entries: Vec<(Address, Arc<Group>)>,
 }
 
 impl Sync {
-    /// Of one node.
+    /// Of one node. The configured entries count for readiness and staleness from now on: make this
+    /// before anybody can ask.
     pub fn new(ledger: Ledger, fleet: Arc<Fleet>, net: Arc<dyn Net>, settings: Settings) -> Self {
+        let peers = settings.peers.iter().map(|at| (at, Kind::Peer));
+        let hubs = settings.hubs.iter().map(|at| (at, Kind::Hub));
+        let entry = |(address, kind): (&Address, Kind)| {
+            let (name, expected) = (address.to_string(), settings.expected_peers);
+            let is_name = matches!(address, Address::Dns { .. });
+            let group = fleet.upstreams.add(name.clone(), kind, is_name, expected);
+            if !is_name {
+                group.member(&name);
+            }
+            (address.clone(), group)
+        };
+        let entries = peers.chain(hubs).map(entry).collect();
         Self {
             ledger,
             fleet,
             net,
             settings: Arc::new(settings),
+            entries,
         }
     }
 
-    /// One task for each configured entry, to run until `stop`. The entries count for readiness and
-    /// staleness from now on.
+    /// One task for each configured entry, to run until `stop`.
     pub fn tasks(&self, stop: &CancellationToken) -> Vec<BoxFuture<'static, ()>> {
-        let peers = self.settings.peers.iter().map(|at| (at, Kind::Peer));
-        let hubs = self.settings.hubs.iter().map(|at| (at, Kind::Hub));
-        let entries = peers.chain(hubs);
+        let entries = self.entries.iter();
         entries
-            .map(|(address, kind)| self.follow_all_at(address.clone(), kind, stop.clone()))
+            .map(|(address, group)| {
+                let (sync, stop) = (self.clone(), stop.clone());
+                let (address, group) = (address.clone(), Arc::clone(group));
+                let task = async move {
+                    let followed = discovery::follow_all(&sync, &group, &address, &stop);
+                    until(&stop, Box::pin(followed)).await;
+                };
+                Box::pin(task) as BoxFuture<'static, ()>
+            })
             .collect()
-    }
-
-    fn follow_all_at(
-        &self,
-        address: Address,
-        kind: Kind,
-        stop: CancellationToken,
-    ) -> BoxFuture<'static, ()> {
-        let is_name = matches!(address, Address::Dns { .. });
-        let group = self.fleet.upstreams.add(
-            address.to_string(),
-            kind,
-            is_name,
-            self.settings.expected_peers,
-        );
-        if !is_name {
-            // From the first moment on it is there to be waited for, and shown.
-            group.member(&address.to_string());
-        }
-        let sync = self.clone();
-        Box::pin(async move {
-            let followed = discovery::follow_all(&sync, &group, &address, &stop);
-            until(&stop, Box::pin(followed)).await;
-        })
     }
 
     /// What this node is to those that it follows in this way.
