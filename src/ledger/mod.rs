@@ -3,6 +3,7 @@
 //! **Invariant:** what it answered is on disk and Check on this node sees it; what it refused
 //! changed nothing.
 
+mod command;
 mod cursor;
 mod digests;
 mod dots;
@@ -43,8 +44,9 @@ use crate::{
     limits,
     model::{Boot, Bounds, Claims, KeyKind, Record, Semantics, TargetKind, UnixNanos, Verdict},
 };
+use command::Command;
 use shared::Shared;
-use writer::{Command, Writer};
+use writer::Writer;
 
 /// A handle to the ledger; clones share it. When the last is gone, the writer stops.
 #[derive(Clone, Debug)]
