@@ -68,6 +68,7 @@ impl Writer {
                 .collect(),
             head: self.head,
             durable: self.shared.failure.load().is_none(),
+            left_out: is_dropped,
         })
     }
 

@@ -193,8 +193,11 @@ impl Ledger {
                 _ => now.next().flatten(),
             })
             .collect();
-        let held = merged.held.iter().map(|held| held.unwrap_or_default());
-        known.add(keys.into_iter().zip(held));
+        // What was left out by the clock is wanted again should the clock turn out to be wrong.
+        if !merged.left_out {
+            let held = merged.held.iter().map(|held| held.unwrap_or_default());
+            known.add(keys.into_iter().zip(held));
+        }
         Ok(merged)
     }
 

@@ -119,6 +119,8 @@ pub struct Merged {
     pub head: u64,
     /// Whether it is on disk.
     pub durable: bool,
+    /// Whether any of it was left out, since it has run out by the clock of this node.
+    pub left_out: bool,
 }
 
 /// What now holds of one target.
