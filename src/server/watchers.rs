@@ -13,16 +13,23 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fleet::{Fleet, Role, Run},
+    fleet::{Fleet, NodeId, Role, Run},
     ledger::Ledger,
     limits,
 };
 
-/// The watches that are open, by their numbers.
+/// The watches that are open.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    open: Mutex<BTreeMap<u64, Arc<Place>>>,
+    open: Mutex<Open>,
     last_id: AtomicU64,
+}
+
+/// By their numbers; those of other nodes by node too, since each word of a follower looks there.
+#[derive(Debug, Default)]
+struct Open {
+    all: BTreeMap<u64, Arc<Place>>,
+    of_nodes: BTreeMap<NodeId, BTreeMap<u64, Arc<Place>>>,
 }
 
 /// A watch of another node.
@@ -86,7 +93,7 @@ impl Watchers {
         ledger: &Ledger,
     ) -> Option<Watching> {
         let mut open = self.lock();
-        if open.len() >= limits::WATCHERS_MAX {
+        if open.all.len() >= limits::WATCHERS_MAX {
             return None;
         }
         let place = Arc::new(Place {
@@ -100,7 +107,11 @@ impl Watchers {
             opened: fleet.steady(),
         });
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        open.insert(id, Arc::clone(&place));
+        open.all.insert(id, Arc::clone(&place));
+        if let Some(follower) = follower {
+            let of_node = open.of_nodes.entry(follower.run.node).or_default();
+            of_node.insert(id, Arc::clone(&place));
+        }
         Some(Watching {
             watchers: Arc::clone(self),
             fleet: Arc::clone(fleet),
@@ -112,13 +123,14 @@ impl Watchers {
 
     /// One of them.
     pub(super) fn get(&self, id: u64) -> Option<Arc<Place>> {
-        self.lock().get(&id).map(Arc::clone)
+        self.lock().all.get(&id).map(Arc::clone)
     }
 
     /// All of them.
     pub(super) fn list(&self) -> Vec<(u64, Arc<Place>)> {
         let open = self.lock();
-        open.iter()
+        open.all
+            .iter()
             .map(|(id, place)| (*id, Arc::clone(place)))
             .collect()
     }
@@ -132,12 +144,13 @@ impl Watchers {
         };
         let open = self.lock();
         let is_younger_twin = |place: &&Arc<Place>| {
-            let twin = place.follower.map(|follower| follower.run);
-            twin.is_some_and(|twin| twin.node == own.run.node && twin.boot != own.run.boot)
+            let twin = place.follower.map(|follower| follower.run.boot);
+            twin.is_some_and(|twin| twin != own.run.boot)
                 && place.opened > speaking.opened
                 && steady > place.opened + limits::CLONE_OVERLAP
         };
-        let Some(twin) = open.values().find(is_younger_twin) else {
+        let of_node = open.of_nodes.get(&own.run.node);
+        let Some(twin) = of_node.and_then(|open| open.values().find(is_younger_twin)) else {
             return false;
         };
         twin.cloned.cancel();
@@ -145,8 +158,21 @@ impl Watchers {
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Place>>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn close(&mut self, id: u64, follower: Option<Follower>) {
+        self.all.remove(&id);
+        let Some(follower) = follower else { return };
+        if let Some(of_node) = self.of_nodes.get_mut(&follower.run.node) {
+            of_node.remove(&id);
+            if of_node.is_empty() {
+                self.of_nodes.remove(&follower.run.node);
+            }
+        }
     }
 }
 
@@ -177,7 +203,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.watchers.lock().remove(&self.id);
+        self.watchers.lock().close(self.id, self.place.follower);
         if let Some(follower) = self.place.follower {
             let followers = &self.fleet.followers;
             followers.disconnected(follower.run.node, self.ledger.wall());
