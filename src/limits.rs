@@ -207,6 +207,11 @@ pub const PEER_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 pub const MERGE_RECORDS_MAX: usize = 8 * 1024;
 /// Merged states of which it is remembered that they were merged: about 5 MB.
 pub const KNOWN_STATES_MAX: usize = 64 * 1024;
+/// How long a node keeps what it has from one peer before it tells another: in a mesh that one
+/// usually has it already.
+pub const RELAY_PATIENCE: Duration = Duration::from_millis(20);
+/// How long a follower waits before it acknowledges what was no news to it.
+pub const ACK_PATIENCE: Duration = Duration::from_millis(20);
 /// The shortest time between two acknowledgements of a follower.
 pub const ACK_INTERVAL_MIN: Duration = Duration::from_millis(2);
 /// The longest pause between two acknowledgements, however slow the upstream is.

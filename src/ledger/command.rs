@@ -39,7 +39,7 @@ impl Command {
     /// memory, as long as this process lives.
     pub(super) fn goes_on_from_memory(&self) -> bool {
         match self {
-            Self::Merge(order, _) => !order.must_be_durable,
+            Self::Merge(order, _) => !order.handed_up,
             Self::Remember(..) | Self::ClockOfPeer(..) | Self::CaughtUpFrom(..) => true,
             Self::Revoke(..) | Self::Restore(..) | Self::Sweep(_) | Self::AcceptClock(_) => false,
         }

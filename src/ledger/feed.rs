@@ -243,6 +243,7 @@ mod tests {
             record: Arc::clone(record),
             superseded,
             is_news,
+            is_first: false,
         }
     }
 

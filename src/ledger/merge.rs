@@ -47,9 +47,10 @@ impl Writer {
         let held = work.held_as_sent(&sent);
         let first = changes.len();
         self.put_changed(work, tables, changes)?;
-        let written = changes.get(first..).unwrap_or_default();
+        let written = changes.get_mut(first..).unwrap_or_default();
         // What others revoked is enforced from now on, however long the disk takes.
-        for change in written {
+        for change in written.iter_mut() {
+            change.is_first |= order.handed_up;
             apply(&self.shared.index, change.key, &change.record, change.seq);
         }
         if let Some((name, place)) = order.place {

@@ -325,9 +325,10 @@ impl Ledger {
         self.shared.feed.subscribe()
     }
 
-    /// The seq of the newest record that this run wrote itself, or found when it began.
-    pub fn own_head(&self) -> u64 {
-        self.shared.own_head.load(Ordering::Acquire)
+    /// The seq of the newest record that came to this run before any upstream of it, or that it found
+    /// when it began: what it wrote itself, and what followers handed up. Others cannot have it.
+    pub fn first_head(&self) -> u64 {
+        self.shared.first_head.load(Ordering::Acquire)
     }
 
     /// Changes when what others have must be read again: the clock was set back, and what was

@@ -102,8 +102,9 @@ pub struct Merge {
     pub records: Vec<Record>,
     /// To be kept with it, under a name of the caller's: where to go on.
     pub place: Option<(String, Vec<u8>)>,
-    /// Refuse it when it cannot be made durable; else it is then enforced from memory.
-    pub must_be_durable: bool,
+    /// A follower handed it up, and nobody else may have it: it is refused when it cannot be made
+    /// durable (what an upstream sent is then enforced from memory), and told to peers at once.
+    pub handed_up: bool,
     /// Do not rely on what was merged before: something was lost.
     pub afresh: bool,
 }

@@ -40,8 +40,8 @@ pub(super) struct Shared {
     pub(super) reserved: AtomicU64,
     /// Records held, lifted ones included.
     pub(super) held: AtomicU64,
-    /// The seq of the newest record that this run wrote itself, or found when it began.
-    pub(super) own_head: AtomicU64,
+    /// The seq of the newest record that came to this run first, or that it found when it began.
+    pub(super) first_head: AtomicU64,
     /// Changes whenever the wall clock is found to be below the greatest time that a sweep used.
     pub(super) rewound: watch::Sender<()>,
     /// Why no writes are taken.

@@ -192,7 +192,7 @@ pub(super) fn open(
         live_max: options.live_max,
         reserved: AtomicU64::new(head),
         held: AtomicU64::new(held),
-        own_head: AtomicU64::new(head),
+        first_head: AtomicU64::new(head),
         rewound: tokio::sync::watch::Sender::new(()),
         failure: ArcSwapOption::empty(),
         trust: ArcSwap::from_pointee(opinion),

@@ -238,6 +238,7 @@ fn forget(
         record: Arc::new(left),
         superseded: None,
         is_news: false,
+        is_first: false,
     });
     Ok(())
 }

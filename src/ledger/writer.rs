@@ -38,6 +38,8 @@ pub(super) struct Change {
     pub(super) superseded: Option<u64>,
     /// Whether watchers see it: what is merely forgotten they forget by themselves.
     pub(super) is_news: bool,
+    /// Whether it came to this node before any that it follows.
+    pub(super) is_first: bool,
 }
 
 /// The writer's own state.
@@ -174,11 +176,9 @@ impl Writer {
     /// Shows Check and the watchers what is durable now.
     fn show(&mut self, changes: Vec<Change>) {
         self.sweeper.committed(&self.shared);
-        let own = changes
-            .iter()
-            .filter(|change| change.is_news && change.record.origin == Some(self.shared.boot));
-        if let Some(newest) = own.map(|change| change.seq).max() {
-            self.shared.own_head.store(newest, Ordering::Release);
+        let first = changes.iter().filter(|change| change.is_first);
+        if let Some(newest) = first.map(|change| change.seq).max() {
+            self.shared.first_head.store(newest, Ordering::Release);
         }
         for change in &changes {
             apply(&self.shared.index, change.key, &change.record, change.seq);
@@ -388,6 +388,7 @@ impl Writer {
             changes.push(Change {
                 key,
                 seq: self.head,
+                is_first: staged.record.origin == Some(self.shared.boot),
                 record: Arc::new(staged.record),
                 superseded: staged.superseded,
                 is_news: true,

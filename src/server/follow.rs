@@ -142,7 +142,7 @@ impl HandedUp {
         let order = Merge {
             records,
             place: None,
-            must_be_durable: true,
+            handed_up: true,
             afresh: false,
         };
         let Merged { changed, head, .. } = ledger.merge(order).await.map_err(status::of_write)?;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
-    fleet::{Fleet, Run},
+    fleet::{Fleet, Role, Run},
     ledger::{Chunk, Cursor, Fed, Ledger, Reader, Resume},
     limits,
     model::{Boot, Record},
@@ -168,6 +168,8 @@ struct Watch {
     heartbeat: Duration,
     last_sent: Instant,
     last_heartbeat: Instant,
+    /// Since when there is something to relay to a peer that it usually has from somebody else.
+    relaying_since: Option<Instant>,
     heard: Heard,
     fleet: Arc<Fleet>,
     head: watch::Receiver<u64>,
@@ -214,6 +216,7 @@ pub(super) fn watch(
         heartbeat: asked.heartbeat,
         last_sent: Instant::now(),
         last_heartbeat: Instant::now(),
+        relaying_since: None,
         heard: Heard {
             echoed: true,
             ..Heard::default()
@@ -269,8 +272,13 @@ impl Watch {
                 self.heard.echoed = true;
                 return Ok(Event::Heartbeat(self.sign_of_life(self.heard)));
             }
-            if self.seq < head {
-                if let Some(records) = self.records().await? {
+            let hold_until = self.hold_until(head);
+            if self.seq < head && hold_until.is_none() {
+                let records = self.records().await?;
+                if self.seq >= head {
+                    self.relaying_since = None;
+                }
+                if let Some(records) = records {
                     return Ok(Event::Records(records));
                 }
                 // Nothing of that is shown; a watcher that sees little is told of life meanwhile.
@@ -286,6 +294,7 @@ impl Watch {
             tokio::select! {
                 // In this order, so that a simulation repeats: what is due before what goes on.
                 biased;
+                () = tokio::time::sleep_until(hold_until.unwrap_or(heartbeat_due)), if hold_until.is_some() => {}
                 () = tokio::time::sleep_until(heartbeat_due) => {
                     return Ok(Event::Heartbeat(self.sign_of_life(now)));
                 }
@@ -296,6 +305,19 @@ impl Watch {
                 _ = self.head.changed() => {}
             }
         }
+    }
+
+    /// Until when what there is to tell is kept back: what this node has from others itself, a peer
+    /// usually has from them too. What came to this node first never waits, and not all watchers do.
+    fn hold_until(&mut self, head: u64) -> Option<Instant> {
+        let is_peer = |follower: Follower| follower.role == Role::Peer;
+        let waits = self.said_caught_up && self.follower.is_some_and(is_peer);
+        if !waits || self.seq >= head || self.seq < self.ledger.first_head() {
+            return None;
+        }
+        let now = Instant::now();
+        let until = *self.relaying_since.get_or_insert(now) + limits::RELAY_PATIENCE;
+        (until > now).then_some(until)
     }
 
     /// A follower is told of life all the time: by that it knows how stale it is.
@@ -420,3 +442,6 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

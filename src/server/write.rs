@@ -109,11 +109,11 @@ pub(super) async fn restore(
     })
 }
 
-/// Waits for followers, if that was asked for: what was written stands at or before the newest write
-/// of this run.
+/// Waits for followers, if that was asked for: what was written stands at or before the newest record
+/// that came to this run first.
 async fn spread(service: &Service, wait_for: Option<(Who, Duration)>) -> Option<v1::Propagation> {
     let (who, within) = wait_for?;
-    let written = service.judge.ledger.own_head();
+    let written = service.judge.ledger.first_head();
     let spread = service.spread(written, who, within, None).await;
     Some(outward::propagation(spread))
 }

@@ -21,6 +21,8 @@ use super::connection::Client;
 struct Told {
     /// The newest cursor that is durable here and was not told yet.
     cursor: Option<Vec<u8>>,
+    /// When that is to be told.
+    due: Option<Instant>,
     /// Nonces that were not echoed yet, and when they were sent, by the steady clock.
     nonces: VecDeque<(u64, Duration)>,
     last_nonce: u64,
@@ -43,10 +45,21 @@ impl Acks {
         }
     }
 
-    /// Everything up to a cursor is durable here.
-    pub(super) fn durable(&self, cursor: Vec<u8>) {
-        self.lock().cursor = Some(cursor);
-        self.news.notify_one();
+    /// Everything up to a cursor is durable here. Somebody may wait for what was news to this node;
+    /// the rest can be told with what comes next, as most of what comes in a mesh.
+    pub(super) fn durable(&self, cursor: Vec<u8>, was_news: bool) {
+        let mut told = self.lock();
+        told.cursor = Some(cursor);
+        let now = Instant::now();
+        let due = if was_news {
+            now
+        } else {
+            now + limits::ACK_PATIENCE
+        };
+        if told.due.is_none_or(|before| due < before) {
+            told.due = Some(due);
+            self.news.notify_one();
+        }
     }
 
     /// When an echoed nonce was sent; those before it are done with too.
@@ -61,10 +74,12 @@ impl Acks {
     pub(super) async fn run(&self, mut client: Client, fleet: &Fleet) -> String {
         let mut nonce_due = Instant::now();
         loop {
+            let due = self.lock().due.unwrap_or(nonce_due).min(nonce_due);
             tokio::select! {
                 biased;
-                () = self.news.notified() => {}
-                () = tokio::time::sleep_until(nonce_due) => {}
+                () = tokio::time::sleep_until(due) => {}
+                // Perhaps it is due earlier now.
+                () = self.news.notified() => continue,
             }
             let began = Instant::now();
             let is_due = began >= nonce_due;
@@ -99,6 +114,7 @@ impl Acks {
         } else {
             0
         };
+        told.due = None;
         v1::AckWatchRequest {
             watch_id: self.watch_id,
             cursor: told.cursor.take().unwrap_or_default(),

@@ -368,7 +368,7 @@ async fn take_in(
         .add(merged.held.iter().flatten().copied(), &cursor);
     if merged.durable {
         *durable = Some((session.run, cursor.clone()));
-        session.acks.durable(cursor.clone());
+        session.acks.durable(cursor.clone(), merged.changed > 0);
     }
     let at = Cursor::decode(&cursor);
     upstream.update(|view| {

@@ -294,14 +294,14 @@ fn wanted(chunk: &Chunk, held: &Held) -> (Vec<v1::Revocation>, u64) {
     (revocations, chunk.through)
 }
 
-/// Waits until there is something above `seq` to hand up. What this node wrote is handed up at
-/// once; what others wrote a moment later, since most of it the hub will have sent by then.
+/// Waits until there is something above `seq` to hand up. What came to this node first is handed up
+/// at once; the rest a moment later, since most of it the hub will have sent by then.
 async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
     let mut patience: Option<Instant> = None;
     let mut news = sync.fleet.hand_up.news();
     loop {
         let newest = *head.borrow_and_update();
-        if !sync.fleet.hand_up.is_empty() || sync.ledger.own_head() > seq {
+        if !sync.fleet.hand_up.is_empty() || sync.ledger.first_head() > seq {
             return;
         }
         if newest > seq {
