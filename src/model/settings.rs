@@ -7,7 +7,7 @@ use std::{
 
 use crate::limits;
 
-use super::UnixNanos;
+use super::{UnixNanos, nanos_of};
 
 /// A bound on a lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,22 +131,6 @@ impl Default for IssuerSettings {
     }
 }
 
-impl IssuerSettings {
-    fn meaning(&self) -> String {
-        let mut revocable = self.revocable_claims.clone();
-        revocable.sort_unstable();
-        format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {revocable:?}",
-            self.leeway,
-            self.max_token_lifetime,
-            self.max_session_lifetime,
-            self.forget_grace,
-            self.missing_kid,
-            self.claims
-        )
-    }
-}
-
 /// The settings of every issuer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Semantics {
@@ -170,21 +154,111 @@ impl Semantics {
         self.issuers.get(iss).unwrap_or(&self.defaults)
     }
 
-    /// Equal on nodes that judge alike. Only what shapes the meaning of records counts.
+    /// Equal on nodes that judge alike, whatever program they run. Only what shapes the meaning of
+    /// records counts.
     pub fn digest(&self) -> [u8; 16] {
-        let mut hasher = blake3::Hasher::new();
-        let mut add = |text: String| {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        };
-        add(format!("{:?}", self.default_issuer));
-        add(self.defaults.meaning());
+        let mut meaning = Meaning(blake3::Hasher::new());
+        meaning.text(self.default_issuer.as_deref().unwrap_or_default());
+        meaning.issuer(&self.defaults);
         let by_issuer: BTreeMap<_, _> = self.issuers.iter().collect();
         for (iss, settings) in by_issuer {
-            add(iss.clone());
-            add(settings.meaning());
+            meaning.text(iss);
+            meaning.issuer(settings);
         }
-        let digest = hasher.finalize();
+        let digest = meaning.0.finalize();
         digest.as_bytes().first_chunk().copied().unwrap_or_default()
+    }
+}
+
+/// Settings as bytes that are the same in every version of this program.
+struct Meaning(blake3::Hasher);
+
+impl Meaning {
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.update(text.as_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(&number.to_le_bytes());
+    }
+
+    fn duration(&mut self, duration: Duration) {
+        self.number(nanos_of(duration));
+    }
+
+    fn lifetime(&mut self, lifetime: Lifetime) {
+        match lifetime {
+            Lifetime::AtMost(duration) => self.duration(duration),
+            Lifetime::Unlimited => self.number(u64::MAX),
+        }
+    }
+
+    fn issuer(&mut self, settings: &IssuerSettings) {
+        self.duration(settings.leeway);
+        self.lifetime(settings.max_token_lifetime);
+        self.lifetime(settings.max_session_lifetime);
+        self.duration(settings.forget_grace);
+        self.number(match settings.missing_kid {
+            MissingKid::Deny => 0,
+            MissingKid::Pass => 1,
+        });
+        let ClaimNames {
+            jti,
+            sub,
+            sid,
+            client_id,
+            auth_time,
+            version,
+        } = &settings.claims;
+        for name in [jti, sub, sid, client_id, auth_time, version] {
+            self.text(name);
+        }
+        let mut revocable: Vec<_> = settings.revocable_claims.iter().collect();
+        revocable.sort_unstable();
+        revocable.dedup();
+        self.number(revocable.len() as u64);
+        for name in revocable {
+            self.text(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nodes of different versions compare these: a change of it says that their settings differ.
+    #[test]
+    fn the_digest_is_the_same_in_every_version_and_differs_with_each_setting() {
+        let mut semantics = Semantics::default();
+        let digest = |semantics: &Semantics| u128::from_be_bytes(semantics.digest());
+        let before = digest(&semantics);
+        assert_eq!(before, 0x7b27_7249_4a37_aca8_b2aa_2f41_13e7_93a8);
+        let changes: [fn(&mut IssuerSettings); 7] = [
+            |settings| settings.leeway += Duration::from_nanos(1),
+            |settings| settings.max_token_lifetime = Lifetime::Unlimited,
+            |settings| settings.max_session_lifetime = Lifetime::Unlimited,
+            |settings| settings.forget_grace += Duration::from_secs(1),
+            |settings| settings.missing_kid = MissingKid::Pass,
+            |settings| settings.claims.version = "ver".to_owned(),
+            |settings| settings.revocable_claims.push("tenant".to_owned()),
+        ];
+        let mut seen = vec![before];
+        for change in changes {
+            change(&mut semantics.defaults);
+            seen.push(digest(&semantics));
+        }
+        semantics.default_issuer = Some("i".to_owned());
+        seen.push(digest(&semantics));
+        let issuers = &mut semantics.issuers;
+        issuers.insert("i".to_owned(), IssuerSettings::default());
+        seen.push(digest(&semantics));
+        let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
+        assert_eq!(distinct.len(), seen.len());
+        // It is not asked for, so it counts for nothing.
+        semantics.verifies = true;
+        semantics.defaults.clock_skew = Some(Duration::ZERO);
+        assert_eq!(Some(&digest(&semantics)), seen.last());
     }
 }
