@@ -253,6 +253,8 @@ pub const DIGESTS_YOUNG: Duration = Duration::from_secs(60);
 pub const DIGESTS_OLD: Duration = Duration::from_secs(3_600);
 /// The time between two looks at ranges that differ.
 pub const DIGESTS_AGAIN: Duration = Duration::from_secs(30);
+/// How long `rescind status --compare` waits for digests to be compared.
+pub const COMPARE_WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// How long a drain may take before what is left is cut.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);

@@ -132,7 +132,7 @@ async fn connect(address: &str) -> Option<Api> {
 async fn until_ready(address: &str) -> Api {
     loop {
         if let Some(mut api) = connect(address).await {
-            let status = api.get_status(v1::GetStatusRequest {}).await;
+            let status = api.get_status(v1::GetStatusRequest::default()).await;
             if status.is_ok_and(|status| status.get_ref().ready) {
                 return api;
             }

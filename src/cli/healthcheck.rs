@@ -38,7 +38,7 @@ pub(super) async fn run(args: HealthcheckArgs, context: &mut Context<'_>) -> Res
             writeln!(context.out, "SERVING")?;
             // Checks are answered all the same, so this is for people and not for the exit code.
             let mut api = server.client().await?;
-            let status = api.rpc.get_status(GetStatusRequest {});
+            let status = api.rpc.get_status(GetStatusRequest::default());
             let status = server.answer(status).await?;
             for journal in status.journal.iter().filter(|journal| !journal.healthy) {
                 writeln!(context.out, "writes are refused: {}", journal.failure)?;

@@ -9,6 +9,7 @@
 
 mod accept_clock;
 mod check;
+mod compare;
 mod config;
 mod conformance;
 mod connect;

@@ -27,6 +27,11 @@ pub(super) struct Upstream {
     refused: u64,
     settings_differ: bool,
     ranges_healed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compared_at: Option<String>,
+    ranges_differing: u32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    not_compared_because: String,
     outbox: u64,
 }
 
@@ -73,6 +78,9 @@ impl From<v1::UpstreamStatus> for Upstream {
             refused: upstream.refused,
             settings_differ: upstream.settings_differ,
             ranges_healed: upstream.ranges_healed,
+            compared_at: upstream.compared_at.as_ref().map(rfc3339),
+            ranges_differing: upstream.ranges_differing,
+            not_compared_because: upstream.not_compared_because,
             outbox: upstream.outbox,
         }
     }
@@ -93,6 +101,9 @@ impl Upstream {
         if self.ranges_healed > 0 {
             notes.push(format!("{} ranges healed", self.ranges_healed));
         }
+        if self.compared_at.is_some() {
+            notes.push(self.comparison());
+        }
         if self.outbox > 0 {
             notes.push(format!("{} to hand up", self.outbox));
         }
@@ -109,6 +120,17 @@ impl Upstream {
             self.lag.to_string(),
             notes.join("; "),
         ]
+    }
+}
+
+impl Upstream {
+    fn comparison(&self) -> String {
+        match (self.not_compared_because.as_str(), self.ranges_differing) {
+            ("", 0) => "holds the same".to_owned(),
+            ("", 1) => "1 RANGE DIFFERS".to_owned(),
+            ("", differing) => format!("{differing} RANGES DIFFER"),
+            (because, _) => format!("not compared: {}", clean(because)),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    Context,
+    Context, compare,
     connect::ConnectArgs,
     failure::{self, Failure},
     nodes::{self, Follower, Upstream},
@@ -25,8 +25,16 @@ use super::{
 #[command(after_long_help = "\
 Examples:
   rescind status
-  rescind status --output json | jq .journal.healthy")]
+  rescind status --output json | jq .journal.healthy
+  rescind status --compare      do this node and those it follows hold the same?
+
+Nodes compare what they hold every 10 minutes by themselves, and read again what silently differs. With
+--compare they do now; then exit code 1 says that something differs or could not be compared.")]
 pub(super) struct StatusArgs {
+    /// First compare what this node holds with each node it follows, by digests
+    #[arg(long)]
+    compare: bool,
+
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -148,8 +156,15 @@ struct Watcher {
 
 pub(super) async fn run(args: StatusArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let mut client = args.connect.client(context.environment).await?;
-    let call = client.rpc.get_status(v1::GetStatusRequest {});
-    let response = client.server.answer(call).await?;
+    let request = v1::GetStatusRequest {
+        compare: args.compare,
+    };
+    let call = client.rpc.get_status(request);
+    let mut response = client.server.answer(call).await?;
+    if args.compare {
+        response = compare::until_done(&mut client, response, context.err).await?;
+    }
+    let is_equal = !args.compare || compare::is_equal(&response);
     let uptime = response.started_at.and_then(|start| {
         let start = Duration::new(
             u64::try_from(start.seconds).ok()?,
@@ -162,7 +177,11 @@ pub(super) async fn run(args: StatusArgs, context: &mut Context<'_>) -> Result<u
         Format::Json => output::json(context.out, &status)?,
         Format::Table => status.write(context.out, uptime)?,
     }
-    Ok(failure::OK)
+    Ok(if is_equal {
+        failure::OK
+    } else {
+        failure::FAILED
+    })
 }
 
 impl From<v1::GetStatusResponse> for Status {

@@ -188,7 +188,7 @@ impl Runner {
         mut client: RevocationServiceClient<Channel>,
         any_settings: bool,
     ) -> Result<Self, RunnerError> {
-        let status = client.get_status(v1::GetStatusRequest {}).await?;
+        let status = client.get_status(v1::GetStatusRequest::default()).await?;
         let settings_digest = settings_digest(&mut client).await?;
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|_| crate::token::sign::SignError::Failed)?;

@@ -293,7 +293,7 @@ impl Play<'_> {
     async fn status(&mut self, wanted: &StatusWanted) -> Went {
         self.world.node("counts what a node holds")?;
         let mut rpc = self.world.rpc()?;
-        let status = rpc.get_status(v1::GetStatusRequest {}).await;
+        let status = rpc.get_status(v1::GetStatusRequest::default()).await;
         let status = status.map_err(Stop::status)?;
         let records = status.journal.map(|journal| journal.records);
         let reserved = status.limits.map(|limits| limits.live_reserved);

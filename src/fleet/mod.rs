@@ -13,7 +13,7 @@ mod upstreams;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::{clock::Clock, limits, model::Boot};
 
@@ -22,7 +22,7 @@ pub use handup::{HandUp, Waiting};
 pub use join::{Join, JoinPolicy};
 use upstreams::LevelSince;
 
-pub use upstreams::{Group, Kind, Phase, Upstream, UpstreamView, Upstreams};
+pub use upstreams::{Compared, Group, Kind, Phase, Upstream, UpstreamView, Upstreams};
 
 /// Both directions.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Fleet {
     pub followers: Followers,
     /// Of a leaf: callers that wait for a hub.
     pub hand_up: HandUp,
-    compare: Notify,
+    compare: watch::Sender<()>,
     clock: Arc<dyn Clock>,
     join: Join,
     /// How old its knowledge may be for an ACTIVE, unless the caller says; `None`: any age.
@@ -78,7 +78,7 @@ impl Fleet {
             upstreams: Upstreams::default(),
             followers: Followers::default(),
             hand_up: HandUp::default(),
-            compare: Notify::new(),
+            compare: watch::Sender::new(()),
             clock,
             join: join.started(steady),
             max_staleness,
@@ -150,16 +150,12 @@ impl Fleet {
 
     /// Somebody wants digests compared now.
     pub fn compare_now(&self) {
-        self.compare.notify_waiters();
+        self.compare.send_replace(());
     }
 
-    /// Until somebody does, or an interval has passed.
-    pub async fn compare_due(&self, interval: Duration) {
-        tokio::select! {
-            biased;
-            () = self.compare.notified() => {}
-            () = tokio::time::sleep(interval) => {}
-        }
+    /// Changes when somebody does.
+    pub fn compare_asked(&self) -> watch::Receiver<()> {
+        self.compare.subscribe()
     }
 
     /// The steady clock, by which ages are counted.

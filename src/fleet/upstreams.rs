@@ -94,11 +94,22 @@ pub struct UpstreamView {
     pub settings_differ: bool,
     /// Ranges of keys that silently differed and were read again.
     pub ranges_healed: u64,
+    /// What came of comparing digests last.
+    pub compared: Option<Compared>,
     /// Of a hub: records to be handed up yet.
     pub outbox: u64,
     /// Of a hub: how often it was found that it may lack what this node holds; then everything is
     /// handed up again.
     pub hand_ups: u64,
+}
+
+/// What came of comparing digests.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// When.
+    pub at: UnixNanos,
+    /// In how many ranges of keys they differed; or why they were not compared.
+    pub differing: Result<u32, String>,
 }
 
 /// One address that is followed.

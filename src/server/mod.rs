@@ -314,8 +314,11 @@ impl RevocationService for Service {
 
     async fn get_status(
         &self,
-        _request: Request<v1::GetStatusRequest>,
+        request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        if request.get_ref().compare {
+            self.fleet().compare_now();
+        }
         Ok(Response::new(self.status()))
     }
 }

@@ -86,21 +86,33 @@ fn upstreams(fleet: &Fleet) -> Vec<v1::UpstreamStatus> {
     let steady = fleet.steady();
     let upstreams = fleet.upstreams.list().into_iter();
     upstreams
-        .map(|(upstream, view)| v1::UpstreamStatus {
-            address: upstream.address.clone(),
-            kind: upstream.kind.as_str().to_owned(),
-            state: view.phase.as_str().to_owned(),
-            node_id: view.run.map(|run| run.node.to_string()).unwrap_or_default(),
-            age: outward::staleness(view.heard_at.map(|at| steady.saturating_sub(at))),
-            lag: view.head.saturating_sub(view.seq),
-            last_error: view.last_error,
-            connected_at: view.connected_at.and_then(outward::time),
-            received: view.received,
-            changed: view.changed,
-            settings_differ: view.settings_differ,
-            ranges_healed: view.ranges_healed,
-            outbox: view.outbox,
-            refused: view.refused,
+        .map(|(upstream, view)| {
+            let compared = view.compared;
+            let (ranges_differing, not_compared_because) =
+                match compared.as_ref().map(|last| &last.differing) {
+                    Some(Ok(differing)) => (*differing, String::new()),
+                    Some(Err(because)) => (0, because.clone()),
+                    None => (0, String::new()),
+                };
+            v1::UpstreamStatus {
+                address: upstream.address.clone(),
+                kind: upstream.kind.as_str().to_owned(),
+                state: view.phase.as_str().to_owned(),
+                node_id: view.run.map(|run| run.node.to_string()).unwrap_or_default(),
+                age: outward::staleness(view.heard_at.map(|at| steady.saturating_sub(at))),
+                lag: view.head.saturating_sub(view.seq),
+                last_error: view.last_error,
+                connected_at: view.connected_at.and_then(outward::time),
+                received: view.received,
+                changed: view.changed,
+                settings_differ: view.settings_differ,
+                ranges_healed: view.ranges_healed,
+                outbox: view.outbox,
+                refused: view.refused,
+                compared_at: compared.as_ref().and_then(|last| outward::time(last.at)),
+                ranges_differing,
+                not_compared_because,
+            }
         })
         .collect()
 }

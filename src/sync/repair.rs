@@ -3,7 +3,7 @@
 use tokio::time::timeout;
 
 use crate::{
-    fleet::{Kind, Upstream},
+    fleet::{Compared, Kind, Upstream},
     ledger::{Digested, Digests, Merge},
     limits,
     proto::v1::{self, watch_revocations_response::Event},
@@ -18,26 +18,32 @@ use super::{
 
 /// Compares with an upstream again and again, as long as the connection holds.
 pub(super) async fn run(sync: &Sync, upstream: &Upstream, mut client: Client) -> Ended {
+    let mut asked = sync.fleet.compare_asked();
     loop {
-        sync.fleet.compare_due(sync.settings.digests.interval).await;
+        tokio::select! {
+            biased;
+            // The fleet outlives those who follow.
+            _ = asked.changed() => {}
+            () = tokio::time::sleep(sync.settings.digests.interval) => {}
+        }
+        let began = sync.fleet.steady();
         if let Err(ended) = compare(sync, upstream, &mut client).await {
             return ended;
         }
+        // However often somebody asks, half of the time is left for other work.
+        let took = sync.fleet.steady().saturating_sub(began);
+        tokio::time::sleep(took).await;
     }
 }
 
 /// Ranges that differ twice, some time apart, silently differ: they are read again.
 async fn compare(sync: &Sync, upstream: &Upstream, client: &mut Client) -> Result<(), Ended> {
-    let Some(first) = differing(sync, upstream, client).await? else {
-        return Ok(());
-    };
+    let first = look(sync, upstream, client).await?;
     if first.is_empty() {
         return Ok(());
     }
     tokio::time::sleep(sync.settings.digests.again).await;
-    let Some(second) = differing(sync, upstream, client).await? else {
-        return Ok(());
-    };
+    let second = look(sync, upstream, client).await?;
     let ranges: Vec<u32> = first
         .into_iter()
         .filter(|range| second.contains(range))
@@ -66,12 +72,33 @@ async fn compare(sync: &Sync, upstream: &Upstream, client: &mut Client) -> Resul
     )
 }
 
-/// The ranges that differ now; `None` when the upstream makes no digests for this node, or not now.
-async fn differing(
-    sync: &Sync,
-    upstream: &Upstream,
-    client: &mut Client,
-) -> Result<Option<Vec<u16>>, Ended> {
+/// The ranges that differ now, as far as the upstream makes digests for this node.
+async fn look(sync: &Sync, upstream: &Upstream, client: &mut Client) -> Result<Vec<u16>, Ended> {
+    let differing = differing(sync, client).await?;
+    match &differing {
+        Ok(ranges) if ranges.is_empty() => {}
+        Ok(ranges) => tracing::warn!(
+            upstream = upstream.address,
+            ranges = ranges.len(),
+            "digests differ: it is looked at again, and read again if they still do"
+        ),
+        Err(because) => tracing::info!(
+            upstream = upstream.address,
+            error = because,
+            "digests were not compared"
+        ),
+    }
+    let count = |ranges: &Vec<u16>| u32::try_from(ranges.len()).unwrap_or(u32::MAX);
+    let compared = Compared {
+        at: sync.ledger.wall(),
+        differing: differing.as_ref().map(count).map_err(String::clone),
+    };
+    upstream.update(|view| view.compared = Some(compared));
+    Ok(differing.unwrap_or_default())
+}
+
+/// The ranges that differ now; or why the upstream makes no digests for this node, or not now.
+async fn differing(sync: &Sync, client: &mut Client) -> Result<Result<Vec<u16>, String>, Ended> {
     let wall = sync.ledger.wall();
     let of = Digested {
         written_before: wall.minus(sync.settings.digests.young),
@@ -83,14 +110,7 @@ async fn differing(
     };
     let theirs = match timeout(limits::DIGESTS_INTERVAL, client.get_digests(request)).await {
         Ok(Ok(answer)) => answer.into_inner(),
-        Ok(Err(status)) => {
-            tracing::info!(
-                upstream = upstream.address,
-                error = status.message(),
-                "digests were not compared"
-            );
-            return Ok(None);
-        }
+        Ok(Err(status)) => return Ok(Err(status.message().to_owned())),
         Err(_) => return Err("comparing digests: no answer in time".to_owned().into()),
     };
     let ours = sync.ledger.digests(of).await;
@@ -103,13 +123,7 @@ async fn differing(
             .collect(),
         records: theirs.records,
     };
-    tracing::debug!(
-        upstream = upstream.address,
-        ours = ours.records,
-        theirs = theirs.records,
-        "digests compared"
-    );
-    Ok(Some(ours.differing(&theirs)))
+    Ok(Ok(ours.differing(&theirs)))
 }
 
 async fn read_again(

@@ -187,7 +187,11 @@ pub(crate) async fn list_all(
 /// Everything that is to be seen of a node's state.
 pub(crate) async fn state(node: &TestNode) -> (Vec<v1::Revocation>, u64, Option<u64>) {
     let listed = list_all(&node.api, v1::ListRevocationsRequest::default()).await;
-    let status = node.api.clone().get_status(v1::GetStatusRequest {}).await;
+    let status = node
+        .api
+        .clone()
+        .get_status(v1::GetStatusRequest::default())
+        .await;
     let journal = status.unwrap().into_inner().journal;
     let records = journal.as_ref().map(|journal| journal.records);
     (listed, node.ledger.condition().head, records)

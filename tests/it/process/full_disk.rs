@@ -50,7 +50,10 @@ async fn a_full_disk_refuses_writes_and_says_so_and_check_goes_on() {
     assert_eq!(verdict(&mut client, &refused).await, Verdict::Active);
     let again = revoke(&mut client, &refused).await.unwrap_err();
     assert_eq!(again.code(), Code::Unavailable);
-    let status = client.get_status(v1::GetStatusRequest {}).await.unwrap();
+    let status = client
+        .get_status(v1::GetStatusRequest::default())
+        .await
+        .unwrap();
     let journal = status.into_inner().journal.unwrap();
     assert!(!journal.healthy);
     assert!(journal.failure.contains("disk"), "{}", journal.failure);

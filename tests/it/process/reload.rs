@@ -99,7 +99,11 @@ impl Keys {
 
     /// The status of both issuers: by PEM, by set.
     async fn status(&mut self) -> [IssuerStatus; 2] {
-        let status = self.client.get_status(GetStatusRequest {}).await.unwrap();
+        let status = self
+            .client
+            .get_status(GetStatusRequest::default())
+            .await
+            .unwrap();
         status.into_inner().issuers.try_into().unwrap()
     }
 }

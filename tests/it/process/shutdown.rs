@@ -200,7 +200,7 @@ async fn a_closed_terminal_does_not_end_the_process() {
     sidecar.signal(Signal::HUP);
     sidecar.wait_for_log("SIGHUP");
     let mut client = sidecar.client().await;
-    let status = client.get_status(v1::GetStatusRequest {});
+    let status = client.get_status(v1::GetStatusRequest::default());
     assert!(
         within(PATIENCE, "status", status)
             .await

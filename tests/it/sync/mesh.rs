@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use rescind::{
     fleet::JoinPolicy,
     journal::{self, Journal},
+    limits,
     model::{Target, What},
     sync::Comparing,
 };
@@ -21,13 +22,8 @@ const ALL: [&str; 3] = ["a", "b", "c"];
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mesh_that_starts_together_enforces_what_any_member_acknowledged() {
     let site = Site::new();
-    let (a, b, c) = tokio::join!(
-        site.member("a", &ALL),
-        site.member("b", &ALL),
-        site.member("c", &ALL)
-    );
+    let [a, b, c] = site.mesh(ALL).await;
     for node in [&a, &b, &c] {
-        node.until_ready().await;
         assert_eq!(node.check("ada").await.unwrap(), Verdict::Active);
     }
     for (sub, from) in [("ada", &a), ("bob", &b), ("cid", &c)] {
@@ -51,14 +47,7 @@ async fn a_mesh_that_starts_together_enforces_what_any_member_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_waits_for_all_followers_is_in_force_everywhere_when_it_returns() {
     let site = Site::new();
-    let (a, b, c) = tokio::join!(
-        site.member("a", &ALL),
-        site.member("b", &ALL),
-        site.member("c", &ALL)
-    );
-    for node in [&a, &b, &c] {
-        node.until_ready().await;
-    }
+    let [a, b, c] = site.mesh(ALL).await;
     let all = v1::WaitFor {
         who: Some(v1::wait_for::Who::AllFollowers(true)),
         timeout: None,
@@ -106,9 +95,9 @@ async fn a_write_that_waits_for_all_followers_is_in_force_everywhere_when_it_ret
 async fn a_leaf_hands_up_what_it_takes_and_hears_of_everything_else() {
     let site = Site::new();
     let hubs = ["h", "k"];
-    let (h, k) = tokio::join!(site.member("h", &hubs), site.member("k", &hubs));
+    let [h, k] = site.mesh(hubs).await;
     let (l, m) = tokio::join!(site.leaf("l", &hubs), site.leaf("m", &["k"]));
-    for node in [&h, &k, &l, &m] {
+    for node in [&l, &m] {
         node.until_ready().await;
     }
     l.revoke_user("ada").await;
@@ -193,10 +182,7 @@ async fn a_node_that_never_met_anybody_denies_what_it_knows_and_says_no_active()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_knows_too_little_for_the_caller_says_no_active_and_denies_all_the_same() {
     let site = Site::new();
-    let (a, b) = tokio::join!(site.member("a", &["a", "b"]), site.member("b", &["a", "b"]));
-    for node in [&a, &b] {
-        node.until_ready().await;
-    }
+    let [a, b] = site.mesh(["a", "b"]).await;
     a.revoke_user("ada").await;
     b.until_revoked("ada").await;
     a.stop().await;
@@ -224,10 +210,7 @@ async fn a_node_that_knows_too_little_for_the_caller_says_no_active_and_denies_a
 #[tokio::test(flavor = "multi_thread")]
 async fn what_silently_differs_is_found_told_and_healed() {
     let site = Site::new();
-    let (a, b) = tokio::join!(site.member("a", &["a", "b"]), site.member("b", &["a", "b"]));
-    for node in [&a, &b] {
-        node.until_ready().await;
-    }
+    let [a, b] = site.mesh(["a", "b"]).await;
     for sub in ["ada", "bob", "cid"] {
         a.revoke_user(sub).await;
         b.until_revoked(sub).await;
@@ -248,6 +231,44 @@ async fn what_silently_differs_is_found_told_and_healed() {
     for sub in ["ada", "cid"] {
         assert_eq!(b.check(sub).await.unwrap(), Verdict::Revoked);
     }
+}
+
+/// A person who wonders need not wait for the next time.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_silently_differs_is_found_when_somebody_asks() {
+    let site = Site::new();
+    let [a, b] = site.mesh(["a", "b"]).await;
+    a.revoke_user("ada").await;
+    b.until_revoked("ada").await;
+    b.stop().await;
+    take_out(&site.data_dir("b"), "ada");
+    let b = site
+        .node("b", |config| {
+            config.follow.peers = site.addresses(&["a"]);
+            config.follow.digests = Comparing {
+                interval: limits::DIGESTS_INTERVAL,
+                ..OFTEN
+            };
+        })
+        .await;
+    b.until_ready().await;
+    assert!(b.status().await.upstreams[0].compared_at.is_none());
+    assert_eq!(b.check("ada").await.unwrap(), Verdict::Active);
+    let ask = v1::GetStatusRequest { compare: true };
+    b.api.clone().get_status(ask).await.unwrap();
+    b.until("healed", async |b| {
+        b.status().await.upstreams[0].ranges_healed == 1
+    })
+    .await;
+    let upstream = b.status().await.upstreams.remove(0);
+    assert!(upstream.compared_at.is_some());
+    assert_eq!(upstream.ranges_differing, 1);
+    assert_eq!(b.check("ada").await.unwrap(), Verdict::Revoked);
+    b.api.clone().get_status(ask).await.unwrap();
+    b.until("equal", async |b| {
+        b.status().await.upstreams[0].ranges_differing == 0
+    })
+    .await;
 }
 
 /// A leaf can only read from its hub: what the hub had lost stayed lost there, and differed for ever.

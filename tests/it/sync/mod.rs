@@ -66,6 +66,16 @@ impl Site {
             .await
     }
 
+    /// A mesh of these, all ready.
+    async fn mesh<const N: usize>(&self, all: [&str; N]) -> [Member; N] {
+        let members = all.map(|name| self.member(name, &all));
+        let members = futures_util::future::join_all(members).await;
+        for member in &members {
+            member.until_ready().await;
+        }
+        members.try_into().ok().unwrap()
+    }
+
     /// A leaf of these hubs.
     async fn leaf(&self, name: &str, hubs: &[&str]) -> Member {
         self.node(name, |config| config.follow.hubs = self.addresses(hubs))
@@ -148,7 +158,11 @@ impl Member {
     }
 
     async fn status(&self) -> v1::GetStatusResponse {
-        let answer = self.api.clone().get_status(v1::GetStatusRequest {}).await;
+        let answer = self
+            .api
+            .clone()
+            .get_status(v1::GetStatusRequest::default())
+            .await;
         answer.unwrap().into_inner()
     }
 

@@ -6,6 +6,7 @@
 //! all that without a person (I9).
 
 mod clones;
+mod compared;
 mod disks;
 mod joining;
 mod kills;
@@ -110,7 +111,7 @@ async fn start_all(launches: &[Launch]) -> Vec<Sidecar> {
 }
 
 async fn status(client: &mut Client) -> v1::GetStatusResponse {
-    let answer = client.get_status(v1::GetStatusRequest {}).await;
+    let answer = client.get_status(v1::GetStatusRequest::default()).await;
     answer.unwrap().into_inner()
 }
 
@@ -131,7 +132,7 @@ async fn until_within(
 ) -> Duration {
     let began = Instant::now();
     loop {
-        let now = client.get_status(v1::GetStatusRequest {}).await;
+        let now = client.get_status(v1::GetStatusRequest::default()).await;
         let last = match now {
             Ok(status) if is_so(status.get_ref()) => return began.elapsed(),
             Ok(status) => format!("{:#?}", status.into_inner()),

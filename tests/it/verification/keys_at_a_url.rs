@@ -9,7 +9,11 @@ async fn following(directory: &Path, issuer: &Issuer) -> TestNode {
 }
 
 async fn issuer_status(node: &TestNode) -> v1::IssuerStatus {
-    let status = node.api.clone().get_status(v1::GetStatusRequest {}).await;
+    let status = node
+        .api
+        .clone()
+        .get_status(v1::GetStatusRequest::default())
+        .await;
     let status = status.unwrap().into_inner();
     assert!(status.verifies_signatures);
     status.issuers.into_iter().next().unwrap()

@@ -132,7 +132,7 @@ fn watches_of_readers_that_are_gone_are_closed() {
     world.run(3 * SECOND);
     let watchers = |world: &mut World| {
         let asked = async |mut client: crate::reader::Client| {
-            client.get_status(v1::GetStatusRequest {}).await
+            client.get_status(v1::GetStatusRequest::default()).await
         };
         world.ask(0, asked).unwrap().into_inner().watchers.len()
     };

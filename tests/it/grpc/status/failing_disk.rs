@@ -250,7 +250,7 @@ async fn writes_are_refused_and_nothing_else(node: Node) {
     assert_eq!(verdict(&api, with("v", "s")).await, Verdict::Active);
 
     let status = api
-        .get_status(GetStatusRequest {})
+        .get_status(GetStatusRequest::default())
         .await
         .unwrap()
         .into_inner();

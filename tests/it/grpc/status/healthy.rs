@@ -23,7 +23,11 @@ use super::super::say::{
 use crate::harness::node::{Options, START, TestNode};
 
 async fn status(node: &TestNode) -> GetStatusResponse {
-    let status = node.api.clone().get_status(GetStatusRequest {}).await;
+    let status = node
+        .api
+        .clone()
+        .get_status(GetStatusRequest::default())
+        .await;
     status.unwrap().into_inner()
 }
 

@@ -41,7 +41,7 @@ async fn a_watch_greets_catches_up_and_then_tells_what_is_new() {
     let status = node
         .api
         .clone()
-        .get_status(GetStatusRequest {})
+        .get_status(GetStatusRequest::default())
         .await
         .unwrap()
         .into_inner();
@@ -371,7 +371,11 @@ async fn a_watcher_that_goes_away_is_forgotten_and_one_that_stays_is_shown() {
     // Streams that were reset end on tasks of their own: asked again until they have.
     let only_one = async {
         loop {
-            let status = node.api.clone().get_status(GetStatusRequest {}).await;
+            let status = node
+                .api
+                .clone()
+                .get_status(GetStatusRequest::default())
+                .await;
             let status = status.unwrap().into_inner();
             if status.watchers.len() == 1 {
                 return status;
