@@ -1,8 +1,10 @@
-//! How fast revocations spread, with real processes on this machine: `cargo bench --bench sync`.
+//! How fast revocations spread, with real processes on this machine: `cargo bench --bench sync`, or a
+//! part of it: `cargo bench --bench sync -- mesh`, `partition`, `join`, `watchers`.
 //!
 //! Prints, in one run: acknowledgement → denied on every node for meshes of 2, 4, 8 and 16; recovery
-//! after a partition (30 s, or `RESCIND_PARTITION_S`); how fast a joining node catches up; and a hub
-//! with 100 and 1,000 watchers, with the CPU and memory that they cost it.
+//! after a partition (30 s, or `RESCIND_PARTITION_S`); a leaf that joins a hub with 1 M records (or
+//! `RESCIND_JOIN_RECORDS`) under load, and what digests of those cost; and a hub with 100 and 1,000
+//! watchers, with the CPU and memory that they cost it.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -16,6 +18,8 @@
 
 #[path = "sync/fleet.rs"]
 mod fleet;
+#[path = "sync/join.rs"]
+mod join;
 
 use std::time::{Duration, Instant};
 
@@ -23,28 +27,46 @@ use fleet::{Fleet, Proxy, is_denied, revoke, revoke_many, until_denied};
 use rescind::proto::v1::{self, watch_revocations_response::Event};
 
 fn main() {
+    let args: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
     // What a test runner asks of every bench.
-    if std::env::args().any(|arg| arg == "--test" || arg == "--list") {
+    if args.iter().any(|arg| arg == "--test" || arg == "--list") {
         return;
     }
+    let is_wanted = |name: &str| args.is_empty() || args.iter().any(|arg| arg == name);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        println!("| acknowledged → denied on every node | p50 | p99 | max |\n|---|---|---|---|");
-        for nodes in [2, 4, 8, 16] {
-            spread(nodes).await;
+        if is_wanted("mesh") {
+            println!("| acknowledged → denied on every node | p50 | p99 | max |\n|---|---|---|---|");
+            for nodes in [2, 4, 8, 16] {
+                spread(nodes).await;
+            }
         }
-        recovery().await;
-        catch_up().await;
-        println!("| watchers | delivery p50 | p99 | max | hub CPU per delivery | hub memory per watcher |");
-        println!("|---|---|---|---|---|---|");
-        for watchers in [100, 1_000] {
-            fan_out(watchers).await;
+        if is_wanted("partition") {
+            recovery().await;
+        }
+        if is_wanted("join") {
+            join::bench().await;
+        }
+        if is_wanted("watchers") {
+            println!("\n| watchers | delivery p50 | p99 | max | hub CPU per delivery | hub memory per watcher |");
+            println!("|---|---|---|---|---|---|");
+            for watchers in [100, 1_000] {
+                fan_out(watchers).await;
+            }
         }
     });
+}
+
+/// A number from the environment.
+fn asked_for(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
 fn shown(mut times: Vec<Duration>) -> String {
@@ -74,10 +96,7 @@ async fn spread(nodes: usize) {
 /// The link between two nodes swallows everything for a while; from when it does not any more until
 /// what was revoked meanwhile is denied on the other side.
 async fn recovery() {
-    let seconds = std::env::var("RESCIND_PARTITION_S")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let partition = Duration::from_secs(seconds.unwrap_or(30));
+    let partition = Duration::from_secs(asked_for("RESCIND_PARTITION_S").unwrap_or(30));
     let mut times = Vec::new();
     for _ in 0..3 {
         let a = Fleet::alone().await;
@@ -97,22 +116,6 @@ async fn recovery() {
     println!(
         "\nafter a partition of {partition:?}, p50 | p99 | max: {}",
         shown(times)
-    );
-}
-
-/// A node that joins from nothing while its upstream holds much.
-async fn catch_up() {
-    const RECORDS: u64 = 200_000;
-    let hub = Fleet::alone().await;
-    revoke_many(&hub.nodes[0], "held", RECORDS).await;
-    let began = Instant::now();
-    let joining = Fleet::following(&hub.nodes[0].address).await;
-    until_denied(&joining.nodes[0], &format!("held-{}", RECORDS - 1)).await;
-    let took = began.elapsed();
-    println!(
-        "\na node that joins takes in {RECORDS} records in {took:.1?}, process start included: {:.0} \
-         records/s\n",
-        RECORDS as f64 / took.as_secs_f64()
     );
 }
 

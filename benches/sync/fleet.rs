@@ -23,68 +23,100 @@ const ISS: &str = "https://issuer.example";
 
 pub(crate) type Api = RevocationServiceClient<Channel>;
 
-/// One process.
+/// One process; killed when dropped.
 pub(crate) struct Node {
     pub(crate) address: String,
     pub(crate) api: Api,
     process: Child,
 }
 
-/// Some processes, and the directory with all their data; killed when dropped.
+/// Some processes, and the directory with all their data.
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<Node>,
-    _directory: tempfile::TempDir,
+    disks: Disks,
+}
+
+/// A fleet that does not run: where each node listens and which flags say whom it follows.
+pub(crate) struct Disks {
+    members: Vec<(String, Vec<String>)>,
+    directory: tempfile::TempDir,
 }
 
 impl Fleet {
     /// A mesh of so many, all ready.
     pub(crate) async fn mesh(count: usize) -> Self {
         let addresses: Vec<String> = (0..count).map(|_| free_address()).collect();
-        Self::start(addresses.iter().map(|own| {
-            let others = addresses.iter().filter(move |other| *other != own);
-            (own.clone(), others.cloned().collect())
-        }))
-        .await
+        let members = addresses.iter().map(|own| {
+            let others = addresses.iter().filter(|other| *other != own);
+            let flags = others.flat_map(|other| ["--peer".to_owned(), other.clone()]);
+            (own.clone(), flags.collect())
+        });
+        Self::of(members.collect()).await
     }
 
     /// A node that follows nobody.
     pub(crate) async fn alone() -> Self {
-        Self::start([(free_address(), Vec::new())]).await
+        Self::of(vec![(free_address(), Vec::new())]).await
     }
 
     /// A node that follows one address.
     pub(crate) async fn following(address: &str) -> Self {
-        Self::start([(free_address(), vec![address.to_owned()])]).await
+        let flags = ["--peer", address].map(str::to_owned);
+        Self::of(vec![(free_address(), flags.into())]).await
     }
 
-    async fn start(members: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
+    /// A leaf of one hub.
+    pub(crate) async fn leaf_of(hub: &str) -> Self {
+        let flags = ["--hub", hub].map(str::to_owned);
+        Self::of(vec![(free_address(), flags.into())]).await
+    }
+
+    async fn of(members: Vec<(String, Vec<String>)>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut nodes = Vec::new();
-        for (number, (own, others)) in members.into_iter().enumerate() {
-            let data: PathBuf = directory.path().join(number.to_string());
+        Disks { members, directory }.start().await
+    }
+
+    /// Kills it.
+    pub(crate) fn stop(self) -> Disks {
+        drop(self.nodes);
+        self.disks
+    }
+}
+
+impl Disks {
+    /// All processes, until all are ready.
+    pub(crate) async fn start(self) -> Fleet {
+        let mut processes = Vec::new();
+        for (number, (own, flags)) in self.members.iter().enumerate() {
+            let data: PathBuf = self.directory.path().join(number.to_string());
             let process = Command::new(env!("CARGO_BIN_EXE_rescind"))
-                .args(["serve", "--listen", &own, "--log-filter", "error"])
+                .args([
+                    "serve",
+                    "--insecure",
+                    "--listen",
+                    own,
+                    "--log-filter",
+                    "error",
+                ])
                 .arg("--data-dir")
                 .arg(data)
-                .args(others.iter().flat_map(|other| ["--peer", other]))
+                .args(["--max-live", "20000000"])
+                .args(flags)
                 .stdout(Stdio::null())
                 .spawn()
                 .unwrap();
-            nodes.push((own, process));
+            processes.push((own.clone(), process));
         }
-        let mut started = Vec::new();
-        for (address, process) in nodes {
+        let mut nodes = Vec::new();
+        for (address, process) in processes {
             let api = until_ready(&address).await;
-            started.push(Node {
+            nodes.push(Node {
                 address,
                 api,
                 process,
             });
         }
-        Self {
-            nodes: started,
-            _directory: directory,
-        }
+        Fleet { nodes, disks: self }
     }
 }
 
