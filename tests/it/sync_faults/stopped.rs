@@ -43,18 +43,20 @@ async fn a_peer_that_is_stopped_and_goes_on_makes_nobody_look_fresher_than_it_is
     }
 
     // Questions that wait for it when it goes on are answered before it has read anything else.
-    let asked = truth.newest().unwrap();
-    let (sub, acknowledged) = (asked.0.as_str(), asked.1);
-    let mut question = truth.question(sub);
+    let (first, newest) = (truth.first_after(stopped).unwrap(), truth.newest().unwrap());
+    let almost = span.saturating_sub(Duration::from_secs(2));
+    assert!(first.1.elapsed() > almost, "nobody wrote");
     let mut looks = Vec::new();
     let continued = Instant::now();
-    for n in 0..40 {
+    for n in 0..80 {
+        let (sub, acknowledged) = if n % 4 < 2 { &first } else { &newest };
+        let mut question = truth.question(sub);
         question.max_staleness = (n % 2 == 0).then_some(prost_types::Duration {
             seconds: 2,
             nanos: 0,
         });
-        let asked = (continued, question.clone());
-        looks.push(truth.look("c", &clients[2].1, (sub, acknowledged), asked));
+        let asked = (continued, question);
+        looks.push(truth.look("c", &clients[2].1, (sub, *acknowledged), asked));
     }
     let looks = futures_util::future::join_all(looks);
     let going_on = async {

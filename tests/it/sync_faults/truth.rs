@@ -19,7 +19,8 @@ use crate::harness::{
     sidecar::Client,
 };
 
-/// The newest acknowledged writes, of which the samples are taken: those may be on their way yet.
+/// Samples are taken of this many of the newest acknowledged writes, or of twice, four times and up to
+/// 32 times as many: over a slow link those of a long while may be on their way yet.
 const NEWEST: usize = 64;
 
 /// What was asked for and acknowledged.
@@ -72,6 +73,12 @@ impl Truth {
     /// The newest write that was acknowledged by a node that others follow.
     pub(super) fn newest(&self) -> Option<(String, Instant)> {
         self.shared.lock().unwrap().last().cloned()
+    }
+
+    /// The first write that was acknowledged by such a node after a moment.
+    pub(super) fn first_after(&self, moment: Instant) -> Option<(String, Instant)> {
+        let shared = self.shared.lock().unwrap();
+        shared.iter().find(|(_, at)| *at > moment).cloned()
     }
 
     /// A question that only a revocation of this user answers with REVOKED.
@@ -172,7 +179,7 @@ impl Truth {
 
     fn recent(&self, random: &mut Random) -> Option<(String, Instant)> {
         let shared = self.shared.lock().unwrap();
-        let newest = shared.len().min(NEWEST);
+        let newest = shared.len().min(NEWEST << random.below(6));
         let back = 1 + random.below(u64::try_from(newest).unwrap().max(1));
         let place = shared.len().checked_sub(usize::try_from(back).unwrap())?;
         shared.get(place).cloned()
@@ -187,6 +194,7 @@ impl Truth {
         (sub, acknowledged): (&str, Instant),
         (asked, question): (Instant, v1::CheckRequest),
     ) -> Samples {
+        let bound = question.max_staleness;
         let answer = client.clone().check(question).await;
         let mut samples = Samples::default();
         match answer.map(tonic::Response::into_inner) {
@@ -200,6 +208,8 @@ impl Truth {
                     "{node} says that it is {claimed:?} stale and that {sub} is ACTIVE, whose \
                      revocation was acknowledged {truly:?} before it was asked"
                 );
+                let bound = bound.map(|bound| Duration::try_from(bound).unwrap());
+                assert!(bound.is_none_or(|bound| claimed <= bound), "{answer:?}");
                 samples.active = 1;
                 samples.stalest_ms = answer.staleness_ms;
             }
