@@ -20,6 +20,8 @@ pub(crate) struct Write {
     /// Its place in the history.
     pub(crate) number: usize,
     pub(crate) cut_off: CutOff,
+    /// Where it stood in its node's journal, until its record was superseded.
+    pub(crate) seq: u64,
     /// True time.
     pub(crate) at: Duration,
     /// By which node, and on which of its disks.

@@ -389,38 +389,35 @@ impl World {
         }
     }
 
-    /// Part of **I1**, for those who wait: what a follower is said to have made durable it has. What
-    /// runs out is left out, and so are nodes whose disks went back in time.
+    /// Part of **I1**, for those who wait: of the writes that a follower is said to have made durable it
+    /// has each, also those whose record was superseded meanwhile and stands elsewhere in the journal.
+    /// What runs out is left out, and so are nodes whose disks went back in time.
     pub(crate) fn acknowledgements_are_honest(&self) {
         if self.nodes.iter().any(|node| node.is_clone) {
             return;
         }
-        let is_steady = |node: &usize| self.nodes[*node].disks == 0;
-        let up: Vec<(usize, Live)> = self
-            .up()
-            .into_iter()
-            .filter(|(node, _)| is_steady(node))
+        let is_steady = |node: usize| self.nodes[node].disks == 0;
+        let up = self.up().into_iter().filter(|(node, _)| is_steady(*node));
+        let up: Vec<(usize, Live, State)> = up
+            .map(|(node, live)| (node, live, self.state(node)))
             .collect();
-        for (node, live) in &up {
-            let rows = live.ledger.read_after(0, usize::MAX).now_or_never();
-            let rows = rows.expect("an inline ledger").expect("a journal").records;
+        for (node, live, own) in &up {
             for (id, follower) in live.fleet.followers.list(live.ledger.wall()) {
-                let of_id = |(_, other): &&(usize, Live)| other.ledger.node() == id.0;
-                let Some((other, _)) = up.iter().find(of_id) else {
+                let of_id = |(_, other, _): &&(usize, Live, State)| other.ledger.node() == id.0;
+                let Some((other, _, has)) = up.iter().find(of_id) else {
                     continue;
                 };
-                let has = self.state(*other);
-                for (seq, record) in rows.iter().filter(|(seq, _)| *seq <= follower.acked) {
-                    let lasting = (**record)
-                        .clone()
-                        .forget(UnixNanos::from_nanos(u64::MAX - 1));
-                    let theirs = has.get(&lasting.target);
-                    let is_had = lasting.is_empty()
-                        || theirs.is_some_and(|theirs| theirs.join(&lasting).rules == theirs.rules);
-                    self.hold("I1", is_had, || {
+                let acked = follower.acked;
+                let writes = self.history.writes.iter().filter(|write| {
+                    write.node == *node
+                        && write.seq <= acked
+                        && matches!(write.victim, Victim::Any(_))
+                        && is_known(own, write)
+                });
+                for write in writes {
+                    self.hold("I1", is_known(has, write), || {
                         let (name, of) = (&self.nodes[*other].name, &self.nodes[*node].name);
-                        let acked = follower.acked;
-                        format!("{name} is said to have {seq} of {of}, up to {acked}: {record:?}")
+                        format!("{name} is said to have {of} up to {acked}, and lacks {write:?}")
                     });
                 }
             }
@@ -460,4 +457,8 @@ impl World {
             })
             .collect()
     }
+}
+
+fn is_known(state: &State, write: &Write) -> bool {
+    knows(state, &write.target, write.kind, write.dot)
 }

@@ -96,6 +96,7 @@ impl World {
         }
         let (dot, seen) = self.written(node, &target, kind);
         let number = self.history.writes.len();
+        let seq = live.ledger.first_head();
         self.say(format_args!("{name}: revoked {target} {}", kind.as_str()));
         self.history.writes.push(Write {
             target,
@@ -104,6 +105,7 @@ impl World {
             seen,
             number,
             cut_off,
+            seq,
             at: self.now.get(),
             node,
             disk: self.nodes[node].disks,
