@@ -6,6 +6,7 @@ pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod random;
 pub(crate) mod sidecar;
+pub(crate) mod small_disk;
 
 use std::{
     future::Future,

@@ -16,7 +16,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{PATIENCE, command::program, eventually, within};
+use super::{PATIENCE, command::program, eventually, small_disk::with_mounts_of, within};
 
 /// The API's client.
 pub(crate) type Client = RevocationServiceClient<Channel>;
@@ -25,7 +25,7 @@ pub(crate) type Client = RevocationServiceClient<Channel>;
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     flags: Vec<OsString>,
-    file_kib_max: Option<u32>,
+    mounts_of: Option<u32>,
 }
 
 impl Launch {
@@ -42,28 +42,22 @@ impl Launch {
     fn bare() -> Self {
         Self {
             flags: Vec::new(),
-            file_kib_max: None,
+            mounts_of: None,
         }
     }
 
-    /// No file of the process can grow beyond this, as on a disk that is full.
-    pub(crate) fn file_kib_max(mut self, kib: u32) -> Self {
-        self.file_kib_max = Some(kib);
+    /// It sees the file systems that a process has mounted for itself.
+    pub(crate) fn with_mounts_of(mut self, pid: u32) -> Self {
+        self.mounts_of = Some(pid);
         self
     }
 
     fn command(&self) -> Command {
-        let Some(kib) = self.file_kib_max else {
+        let Some(pid) = self.mounts_of else {
             return program();
         };
-        let mut command = Command::new("bash");
-        // Without the trap the kernel would end the process instead of failing the write.
-        let limited = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
-        command
-            .env_clear()
-            .arg("-c")
-            .arg(limited)
-            .arg(program().get_program());
+        let mut command = with_mounts_of(pid);
+        command.env_clear().arg(program().get_program());
         command
     }
 

@@ -7,6 +7,7 @@ use tonic_types::StatusExt as _;
 use crate::harness::{
     api::{self, Thing},
     sidecar::{Client, Launch},
+    small_disk::SmallDisk,
 };
 
 async fn revoke(client: &mut Client, thing: &Thing) -> Result<(), tonic::Status> {
@@ -25,8 +26,9 @@ async fn verdict(client: &mut Client, thing: &Thing) -> Verdict {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_writes_and_says_so_and_check_goes_on() {
     let data_dir = tempfile::tempdir().unwrap();
-    let launch = Launch::on(data_dir.path());
-    let sidecar = launch.clone().file_kib_max(2_048).start().await;
+    let disk = SmallDisk::at(data_dir.path(), 3 * 1_024);
+    let launch = Launch::on(data_dir.path()).with_mounts_of(disk.holder());
+    let sidecar = launch.start().await;
     let mut client = sidecar.client().await;
     let mut acknowledged = Vec::new();
     let (refused, status) = loop {
@@ -61,6 +63,7 @@ async fn a_full_disk_refuses_writes_and_says_so_and_check_goes_on() {
 
     // With room again everything is as it was acknowledged, and writes are taken.
     sidecar.kill();
+    disk.grow(64 * 1_024);
     let sidecar = launch.start().await;
     let mut client = sidecar.client().await;
     for thing in &acknowledged {

@@ -19,6 +19,7 @@ use crate::harness::{
     api::ISS,
     command::output_of,
     sidecar::{Client, Sidecar},
+    small_disk::SmallDisk,
 };
 
 /// Lets every sync of a process's files fail, until it is dropped.
@@ -175,9 +176,10 @@ async fn a_member_whose_syncs_fail_refuses_writes_enforces_what_others_send_and_
 async fn a_member_whose_disk_is_full_refuses_writes_enforces_what_others_send_and_recovers() {
     let site = Site::new();
     let all = ["a", "c"];
-    let launches = all.map(|name| site.member(name, &all));
-    let small = launches[1].clone().file_kib_max(2_048);
-    let mut nodes = start_all(&[launches[0].clone(), small]).await;
+    let disk = SmallDisk::at(&site.data_dir("c"), 3 * 1_024);
+    let c = site.member("c", &all).with_mounts_of(disk.holder());
+    let launches = [site.member("a", &all), c];
+    let mut nodes = start_all(&launches).await;
     let truth = Truth::new();
     is_level_with(&mut site.client("a"), 1).await;
 
@@ -192,6 +194,7 @@ async fn a_member_whose_disk_is_full_refuses_writes_enforces_what_others_send_an
     }
     goes_on_without_its_disk(&truth, &site, &nodes[1]).await;
     nodes.remove(1).kill();
+    disk.grow(64 * 1_024);
     nodes.extend(start_all(&launches[1..]).await);
     recovers(&truth, &site).await;
 }
