@@ -9,7 +9,10 @@ use super::{
     truth::{By, Samples, Truth},
     until,
 };
-use crate::harness::within;
+use crate::harness::{
+    sidecar::{Client, Sidecar},
+    within,
+};
 
 /// After it went on, every record that had come meanwhile was committed alone. As long as somebody
 /// wrote as fast as that, it stayed as stale as it was.
@@ -42,33 +45,8 @@ async fn a_peer_that_is_stopped_and_goes_on_makes_nobody_look_fresher_than_it_is
         }
     }
 
-    // Questions that wait for it when it goes on are answered before it has read anything else.
-    let (first, newest) = (truth.first_after(stopped).unwrap(), truth.newest().unwrap());
-    let almost = span.saturating_sub(Duration::from_secs(2));
-    assert!(first.1.elapsed() > almost, "nobody wrote");
-    let mut looks = Vec::new();
-    let continued = Instant::now();
-    for n in 0..80 {
-        let (sub, acknowledged) = if n % 4 < 2 { &first } else { &newest };
-        let mut question = truth.question(sub);
-        question.max_staleness = (n % 2 == 0).then_some(prost_types::Duration {
-            seconds: 2,
-            nanos: 0,
-        });
-        let asked = (continued, question);
-        looks.push(truth.look("c", &clients[2].1, (sub, *acknowledged), asked));
-    }
-    let looks = futures_util::future::join_all(looks);
-    let going_on = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        nodes[2].signal(Signal::CONT);
-    };
-    let both = futures_util::future::join(looks, going_on);
-    let (looks, ()) = within(span, "answers", both).await;
-    let mut at_once = Samples::default();
-    for look in looks {
-        at_once.add(look);
-    }
+    let going_on = goes_on(&truth, &nodes[2], &clients[2].1, stopped);
+    let at_once = within(span, "answers", going_on).await;
     let after = truth.sample("c", site.client("c"), 8);
     let mut back = Duration::ZERO;
     for (_, client) in &mut clients {
@@ -89,4 +67,35 @@ async fn a_peer_that_is_stopped_and_goes_on_makes_nobody_look_fresher_than_it_is
         "stopped for {span:?}: at once {at_once:?}; all fresh {back:.1?} after it went on; \
          {revoked} revoked on every node, {seen:?}"
     ));
+}
+
+/// Questions that wait for a stopped node when it goes on are answered before it has read anything
+/// else.
+async fn goes_on(truth: &Truth, node: &Sidecar, client: &Client, stopped: Instant) -> Samples {
+    let (first, newest) = (truth.first_after(stopped).unwrap(), truth.newest().unwrap());
+    let almost = stopped.elapsed().saturating_sub(Duration::from_secs(2));
+    assert!(first.1.elapsed() > almost, "nobody wrote");
+    let mut looks = Vec::new();
+    let continued = Instant::now();
+    for n in 0..80 {
+        let (sub, acknowledged) = if n % 4 < 2 { &first } else { &newest };
+        let mut question = truth.question(sub);
+        question.max_staleness = (n % 2 == 0).then_some(prost_types::Duration {
+            seconds: 2,
+            nanos: 0,
+        });
+        let asked = (continued, question);
+        looks.push(truth.look("c", client, (sub, *acknowledged), asked));
+    }
+    let going_on = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        node.signal(Signal::CONT);
+    };
+    let looks = futures_util::future::join_all(looks);
+    let (looks, ()) = futures_util::future::join(looks, going_on).await;
+    let mut at_once = Samples::default();
+    for look in looks {
+        at_once.add(look);
+    }
+    at_once
 }
