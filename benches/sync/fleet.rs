@@ -173,17 +173,16 @@ async fn until_ready(address: &str) -> Api {
     }
 }
 
-pub(crate) fn user(sub: &str, comment: &str) -> v1::RevokeUserRequest {
+pub(crate) fn user(sub: &str) -> v1::RevokeUserRequest {
     v1::RevokeUserRequest {
         iss: ISS.to_owned(),
         sub: sub.to_owned(),
-        comment: comment.to_owned(),
         ..v1::RevokeUserRequest::default()
     }
 }
 
 pub(crate) async fn revoke(node: &Node, sub: &str) {
-    node.api.clone().revoke_user(user(sub, "")).await.unwrap();
+    node.api.clone().revoke_user(user(sub)).await.unwrap();
 }
 
 /// `NAME-0`, `NAME-1` and so on, a thousand at a time.

@@ -60,7 +60,7 @@ async fn under_load<T>(
             ticks.tick().await;
             let (mut api, request) = (
                 hub.api.clone(),
-                super::fleet::user(&format!("{name}-{number}"), ""),
+                super::fleet::user(&format!("{name}-{number}")),
             );
             writes.spawn(async move {
                 let began = Instant::now();
