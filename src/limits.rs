@@ -70,6 +70,8 @@ pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Records that the feed keeps in memory for watchers that are nearly up to date.
 pub const TAIL_RECORDS_MAX: usize = 16 * 1024;
+/// Bytes of their rows in the journal; in memory they take up to four times as much.
+pub const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How long a `request_id` is remembered: longer than any client's retries.
 pub const REQUEST_ID_KEPT: Duration = Duration::from_secs(600);

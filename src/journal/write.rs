@@ -78,24 +78,24 @@ impl Tables<'_> {
         row.map(|row| codec::decode(row.value())).transpose()
     }
 
-    /// Writes a record at `live.seq` in place of the one at `superseded`.
+    /// Writes a record at `live.seq` in place of the one at `superseded`. Returns its size in bytes.
     pub fn put(
         &mut self,
         key: &TargetKey,
         record: &Record,
         live: Live,
         superseded: Option<u64>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<usize, JournalError> {
         if let Some(old) = superseded {
             self.drop_record(old)?;
         }
-        self.records
-            .insert(live.seq, codec::encode(record).as_slice())?;
+        let row = codec::encode(record);
+        self.records.insert(live.seq, row.as_slice())?;
         self.live.insert(key.as_bytes(), &live.to_bytes())?;
         if let Some(end) = record.next_end() {
             self.expiry.insert((bucket(end), live.seq), ())?;
         }
-        Ok(())
+        Ok(row.len())
     }
 
     /// Forgets a target altogether.

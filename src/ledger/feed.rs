@@ -22,6 +22,8 @@ use super::writer::Change;
 #[derive(Debug)]
 pub struct Fed {
     record: Arc<Record>,
+    /// Of its row in the journal.
+    bytes: usize,
     /// For people and for nodes.
     encoded: [OnceLock<Bytes>; 2],
 }
@@ -36,9 +38,10 @@ pub enum Reader {
 }
 
 impl Fed {
-    fn new(record: Arc<Record>) -> Self {
+    fn new(record: Arc<Record>, bytes: usize) -> Self {
         Self {
             record,
+            bytes,
             encoded: Default::default(),
         }
     }
@@ -80,6 +83,8 @@ struct Tail {
     /// What comes after this seq is held.
     base: u64,
     records: BTreeMap<u64, Arc<Fed>>,
+    /// Of all their rows.
+    bytes: usize,
 }
 
 /// What was committed last, and a wake-up for those who wait for more.
@@ -94,6 +99,7 @@ impl Feed {
         let tail = Tail {
             base: head,
             records: BTreeMap::new(),
+            bytes: 0,
         };
         Self {
             tail: Mutex::new(tail),
@@ -151,18 +157,26 @@ impl Feed {
 impl Tail {
     fn take_in(&mut self, change: Change) {
         if let Some(old) = change.superseded {
-            self.records.remove(&old);
+            self.drop_record(old);
         }
-        if change.record.is_empty() {
-            self.records.remove(&change.seq);
-        } else if change.seq > self.base {
-            let fed = Arc::new(Fed::new(change.record));
+        self.drop_record(change.seq);
+        if !change.record.is_empty() && change.seq > self.base {
+            let fed = Arc::new(Fed::new(change.record, change.bytes));
+            self.bytes += change.bytes;
             self.records.insert(change.seq, fed);
         }
-        while self.records.len() > limits::TAIL_RECORDS_MAX {
-            if let Some((seq, _)) = self.records.pop_first() {
-                self.base = seq;
-            }
+        while self.records.len() > limits::TAIL_RECORDS_MAX || self.bytes > limits::TAIL_BYTES_MAX {
+            let Some((oldest, _)) = self.records.first_key_value() else {
+                break;
+            };
+            self.base = *oldest;
+            self.drop_record(self.base);
+        }
+    }
+
+    fn drop_record(&mut self, seq: u64) {
+        if let Some(dropped) = self.records.remove(&seq) {
+            self.bytes -= dropped.bytes;
         }
     }
 }
@@ -176,7 +190,7 @@ pub(super) fn from_journal(
 ) -> Result<Chunk, JournalError> {
     let mut records = Vec::new();
     let newest = journal.each_record(after, head, |seq, record| {
-        records.push((seq, Arc::new(Fed::new(Arc::new(record)))));
+        records.push((seq, Arc::new(Fed::new(Arc::new(record), 0))));
         if records.len() < count_max {
             ControlFlow::Continue(())
         } else {
@@ -241,6 +255,7 @@ mod tests {
             key: TargetKey::from_bytes([0; 16]),
             seq,
             record: Arc::clone(record),
+            bytes: 1_000,
             superseded,
             is_news,
             is_first: false,
@@ -280,6 +295,25 @@ mod tests {
         // A part of what left was forgotten: it does not come back by that.
         feed.publish(vec![change(11, &a, None, false)]);
         assert_eq!(seqs(&feed, 13).map(|(seqs, _)| seqs[0]), Some(14));
+    }
+
+    #[test]
+    fn large_records_leave_memory_sooner() {
+        let feed = Feed::new(0);
+        let large = |seq| Change {
+            bytes: limits::TAIL_BYTES_MAX / 4,
+            ..change(seq, &record("a"), None, true)
+        };
+        feed.publish((1..=4).map(large).collect());
+        assert_eq!(seqs(&feed, 0), Some((vec![1, 2, 3, 4], 4)));
+        feed.publish(vec![large(5)]);
+        assert_eq!(seqs(&feed, 0), None);
+        assert_eq!(seqs(&feed, 1), Some((vec![2, 3, 4, 5], 5)));
+        // What superseded a large one is not counted beside it.
+        let small = |seq, superseded| change(seq, &record("a"), Some(superseded), true);
+        feed.publish((6..=9).map(|seq| small(seq, seq - 4)).collect());
+        feed.publish((10..=12).map(large).collect());
+        assert_eq!(seqs(&feed, 5).map(|(seqs, _)| seqs.len()), Some(7));
     }
 
     /// The journal knows of a commit a moment before the feed shows it. A watcher that read the

@@ -227,15 +227,17 @@ fn forget(
     };
     let key = record.target.key();
     let left = record.forget(now);
-    if left.is_empty() {
+    let bytes = if left.is_empty() {
         tables.delete(&key, seq)?;
+        0
     } else {
-        writer::put(tables, key, &left, seq, Some(seq))?;
-    }
+        writer::put(tables, key, &left, seq, Some(seq))?
+    };
     changes.push(Change {
         key,
         seq,
         record: Arc::new(left),
+        bytes,
         superseded: None,
         is_news: false,
         is_first: false,

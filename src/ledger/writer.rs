@@ -34,6 +34,8 @@ pub(super) struct Change {
     pub(super) key: TargetKey,
     pub(super) seq: u64,
     pub(super) record: Arc<Record>,
+    /// Of its row.
+    pub(super) bytes: usize,
     /// Where the target's record stood before.
     pub(super) superseded: Option<u64>,
     /// Whether watchers see it: what is merely forgotten they forget by themselves.
@@ -384,10 +386,11 @@ impl Writer {
                 continue;
             };
             self.head += 1;
-            put(tables, key, &staged.record, self.head, staged.superseded)?;
+            let bytes = put(tables, key, &staged.record, self.head, staged.superseded)?;
             changes.push(Change {
                 key,
                 seq: self.head,
+                bytes,
                 is_first: staged.record.origin == Some(self.shared.boot),
                 record: Arc::new(staged.record),
                 superseded: staged.superseded,
@@ -398,14 +401,14 @@ impl Writer {
     }
 }
 
-/// Writes a record, and what the index will need of it.
+/// Writes a record, and what the index will need of it. Returns its size in bytes.
 pub(super) fn put(
     tables: &mut Tables<'_>,
     key: TargetKey,
     record: &Record,
     seq: u64,
     superseded: Option<u64>,
-) -> Result<(), JournalError> {
+) -> Result<usize, JournalError> {
     let live = Live {
         kind: record.target.key_kind(),
         seq,
