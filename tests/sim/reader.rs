@@ -21,6 +21,7 @@ use tonic::{
 };
 
 use crate::{
+    history::{Victim, knows},
     net::{Now, PORT, SimNet},
     world::World,
 };
@@ -37,6 +38,16 @@ pub(crate) struct Known {
     /// How its watches began.
     pub(crate) modes: Vec<WatchMode>,
     cursor: Vec<u8>,
+    /// What the node had, oldest first.
+    had: Vec<Had>,
+}
+
+/// Which writes a node had.
+#[derive(Clone, Debug)]
+struct Had {
+    disk: u64,
+    at: Duration,
+    writes: Vec<usize>,
 }
 
 /// It was told that it knows everything from before it asked.
@@ -182,23 +193,38 @@ impl World {
         reader
     }
 
-    /// **I5**: who was told that it caught up knows every ban that the node acknowledged before it
-    /// asked, unless it was lifted or the node's disk went.
+    /// **I5**: who was told that it caught up knows every ban that the node had before it asked – its
+    /// own and those of others – unless it was lifted or the node's disk went.
     pub(crate) fn caught_up_means_it(&self, reader: &Reader) {
-        let Some(told) = reader.known(|known| known.caught_up.take()) else {
-            return;
-        };
         let disk = self.nodes[reader.node].disks;
-        let own = self.history.writes.iter().filter(|write| {
-            write.node == reader.node && write.disk == disk && write.at < told.asked_at
-        });
-        for write in own {
-            let crate::history::Victim::Any(sub) = &write.victim else {
-                continue;
-            };
-            let is_told = told.banned.contains(sub) || self.history.is_lifted(write);
-            self.hold("I5", is_told, || format!("{told:?} lacks {write:?}"));
+        let told = reader.known(|known| known.caught_up.take());
+        if let Some(told) = told {
+            let had = reader.known(|known| {
+                let mut newest_first = known.had.iter().rev();
+                let before = newest_first.find(|had| had.disk == disk && had.at < told.asked_at);
+                before.map(|had| had.writes.clone())
+            });
+            for number in had.unwrap_or_default() {
+                let write = &self.history.writes[number];
+                let Victim::Any(sub) = &write.victim else {
+                    continue;
+                };
+                let is_told = told.banned.contains(sub) || self.history.is_lifted(write);
+                self.hold("I5", is_told, || format!("{told:?} lacks {write:?}"));
+            }
         }
+        if self.live(reader.node).is_none() {
+            return;
+        }
+        let state = self.state(reader.node);
+        let writes = self.history.writes.iter();
+        let has = writes.filter(|write| knows(&state, &write.target, write.kind, write.dot));
+        let had = Had {
+            disk,
+            at: self.now.get(),
+            writes: has.map(|write| write.number).collect(),
+        };
+        reader.known(|known| known.had.push(had));
     }
 
     /// **I5**: once all is quiet, a reader knows exactly what the node has: nothing was left out and
