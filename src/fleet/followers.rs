@@ -51,9 +51,23 @@ pub struct KnownFollower {
     /// Which run of it they are of.
     #[serde(skip)]
     boot: Option<Boot>,
-    /// The seq of this node's journal up to which it has made everything durable.
+    /// Everything that was acknowledged with a seq of this node's journal up to this one is durable
+    /// there: it is what waits count on.
     #[serde(skip)]
     pub acked: u64,
+    /// How far it has come on its way, which says less: what was superseded ahead of it comes later.
+    #[serde(skip)]
+    pub reached: u64,
+}
+
+/// How far a follower says that it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// The seq of this node's journal.
+    pub seq: u64,
+    /// Whether it lacks nothing from before. The log is compacted: a reader that catches up comes past
+    /// the places of rows that have moved on, and meets what holds now further ahead.
+    pub is_complete: bool,
 }
 
 /// Whom to wait for.
@@ -105,6 +119,18 @@ impl Default for Followers {
     }
 }
 
+impl KnownFollower {
+    /// Takes note of how far it has come; returns whether it has more than was known.
+    fn advance(&mut self, Reached { seq, is_complete }: Reached) -> bool {
+        self.reached = self.reached.max(seq);
+        let is_more = is_complete && seq > self.acked;
+        if is_more {
+            self.acked = seq;
+        }
+        is_more
+    }
+}
+
 impl Followers {
     /// Those that the journal knows of: whoever was there before a restart is still waited for.
     pub fn recall(&self, saved: &[u8]) {
@@ -131,8 +157,8 @@ impl Followers {
         serde_json::to_vec(&saved).unwrap_or_default()
     }
 
-    /// A follower has opened a watch, and has everything up to a seq.
-    pub fn connected(&self, run: Run, role: Role, address: &str, has: u64, now: UnixNanos) {
+    /// A follower has opened a watch, and has made durable what came before.
+    pub fn connected(&self, run: Run, role: Role, address: &str, reached: Reached, now: UnixNanos) {
         let mut known = self.lock();
         forget_old(&mut known, now);
         make_room(&mut known);
@@ -143,6 +169,7 @@ impl Followers {
             watches: 0,
             boot: None,
             acked: 0,
+            reached: 0,
         });
         follower.role = role;
         address.clone_into(&mut follower.address);
@@ -150,12 +177,11 @@ impl Followers {
         follower.watches += 1;
         // Another run may be on a disk that was lost or set back, and have less than was once there.
         // One run also opens watches beside its main one, which say less than it has.
-        follower.acked = if follower.boot == Some(run.boot) {
-            follower.acked.max(has)
-        } else {
-            has
-        };
-        follower.boot = Some(run.boot);
+        if follower.boot != Some(run.boot) {
+            follower.boot = Some(run.boot);
+            (follower.acked, follower.reached) = (0, 0);
+        }
+        follower.advance(reached);
         drop(known);
         self.changed.send_replace(());
     }
@@ -171,17 +197,16 @@ impl Followers {
         self.changed.send_replace(());
     }
 
-    /// It has made everything durable up to a seq.
-    pub fn acked(&self, id: NodeId, seq: Option<u64>, now: UnixNanos) {
+    /// It has made durable what came before.
+    pub fn acked(&self, run: Run, reached: Option<Reached>, now: UnixNanos) {
         let mut known = self.lock();
-        let Some(follower) = known.get_mut(&id) else {
+        let Some(follower) = known.get_mut(&run.node) else {
             return;
         };
         follower.seen_at = now;
-        let Some(seq) = seq.filter(|seq| *seq > follower.acked) else {
+        if !reached.is_some_and(|reached| follower.advance(reached)) {
             return;
-        };
-        follower.acked = seq;
+        }
         drop(known);
         self.changed.send_replace(());
     }

@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt as _};
 use tonic::Status;
 
 use crate::{
-    fleet::{NodeId, Who},
+    fleet::{NodeId, Reached, Who},
     ledger::{Cursor, Digested, Ledger, Merge, Merged, Resume},
     model::{Record, UnixNanos},
     proto::v1,
@@ -18,6 +18,17 @@ use super::{
     status::{self, BadField},
 };
 
+/// How far whoever has made a cursor durable has come.
+pub(super) fn reached(ledger: &Ledger, cursor: Cursor) -> Option<Reached> {
+    match ledger.resume(cursor) {
+        Resume::After(seq) => Some(Reached {
+            seq,
+            is_complete: cursor.is_complete(),
+        }),
+        Resume::Reset => None,
+    }
+}
+
 /// How far a follower has come.
 pub(super) fn ack(service: &Service, request: &v1::AckWatchRequest) -> Result<(), Status> {
     let ledger = &service.judge.ledger;
@@ -25,15 +36,12 @@ pub(super) fn ack(service: &Service, request: &v1::AckWatchRequest) -> Result<()
         .watchers
         .get(request.watch_id)
         .ok_or_else(status::no_such_watch)?;
-    let seq = match request.cursor.as_slice() {
+    let reached = match request.cursor.as_slice() {
         [] => None,
         bytes => {
             let cursor = Cursor::decode(bytes)
                 .ok_or_else(|| BadField::new("cursor", "these bytes never were a cursor"))?;
-            match ledger.resume(cursor) {
-                Resume::After(seq) => Some(seq),
-                Resume::Reset => None,
-            }
+            reached(ledger, cursor)
         }
     };
     if let Some(follower) = place.follower {
@@ -46,7 +54,7 @@ pub(super) fn ack(service: &Service, request: &v1::AckWatchRequest) -> Result<()
             return Err(status::cloned());
         }
         let followers = &service.fleet().followers;
-        followers.acked(follower.run.node, seq, ledger.wall());
+        followers.acked(follower.run, reached, ledger.wall());
     }
     if request.nonce != 0 {
         place.hear(request.nonce);

@@ -270,7 +270,7 @@ impl RevocationService for Service {
             .ok_or_else(status::too_many_watchers)?;
         if let Some(Follower { run, role }) = asked.follower {
             let (followers, now) = (&self.fleet().followers, ledger.wall());
-            followers.connected(run, role, &actor, asked.has(ledger), now);
+            followers.connected(run, role, &actor, asked.reached(ledger), now);
             // Whoever follows is waited for after a restart too.
             let saved = ledger.remember(FOLLOWERS.to_owned(), followers.save(now));
             saved.await.map_err(status::of_write)?;

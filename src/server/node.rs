@@ -124,7 +124,7 @@ fn followers(fleet: &Fleet, ledger: &Ledger, head: u64) -> Vec<v1::FollowerStatu
         role: follower.role.as_str().to_owned(),
         address: follower.address.clone(),
         connected: follower.watches > 0,
-        lag: head.saturating_sub(follower.acked),
+        lag: head.saturating_sub(follower.reached),
         seen_at: outward::time(follower.seen_at),
     });
     let is_known = |id| known.iter().any(|(known, _)| *known == id);
