@@ -197,10 +197,12 @@ impl Followers {
         self.changed.send_replace(());
     }
 
-    /// It has made durable what came before.
+    /// It has made durable what came before. Only the run that watches now can say so: a word that was
+    /// on its way while a disk was set back tells what was there.
     pub fn acked(&self, run: Run, reached: Option<Reached>, now: UnixNanos) {
         let mut known = self.lock();
-        let Some(follower) = known.get_mut(&run.node) else {
+        let follower = known.get_mut(&run.node);
+        let Some(follower) = follower.filter(|follower| follower.boot == Some(run.boot)) else {
             return;
         };
         follower.seen_at = now;

@@ -111,3 +111,17 @@ async fn a_follower_on_its_way_has_not_what_was_superseded_ahead_of_it() {
     followers.connected(next, Role::Peer, "a", reached(102_000, false), now);
     assert_eq!(applied(&followers, 50_000).await, 0);
 }
+
+/// An acknowledgement was on its way when the disk of its node was set back to a backup: it counted
+/// for the run on that disk, which had less.
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_of_a_follower_had_says_nothing_of_this_one() {
+    let (followers, now) = (Followers::default(), UnixNanos::ZERO);
+    let (before, after) = (follower(70), follower(71));
+    followers.connected(before, Role::Peer, "a", Reached::default(), now);
+    followers.connected(after, Role::Peer, "a", reached(3, true), now);
+    followers.acked(before, Some(reached(9, true)), now);
+    assert_eq!(applied(&followers, 5).await, 0);
+    followers.acked(after, Some(reached(5, true)), now);
+    assert_eq!(applied(&followers, 5).await, 1);
+}
