@@ -230,6 +230,9 @@ pub const FOLLOWER_KEPT: Duration = Duration::from_secs(86_400);
 pub const FOLLOWERS_MAX: usize = 2 * WATCHERS_MAX;
 /// How often it is noted who follows.
 pub const FOLLOWERS_KEPT_INTERVAL: Duration = Duration::from_secs(600);
+/// How long after somebody new came that is noted: after an outage thousands come together. Who
+/// came just before a crash comes again, unless it crashed too.
+pub const FOLLOWERS_KEPT_PATIENCE: Duration = Duration::from_secs(1);
 /// Followers that an answer names as pending.
 pub const PENDING_NAMED_MAX: usize = 100;
 /// How long after another run of the same node began to watch an older run must still be speaking

@@ -6,6 +6,7 @@ mod filter;
 mod follow;
 mod health;
 mod inward;
+mod keep;
 mod list;
 mod node;
 mod outward;
@@ -34,13 +35,11 @@ use crate::{
 };
 use check::Judge;
 pub use health::{Health, Readiness, health};
+pub use keep::{keep_followers, recall_followers};
 use watchers::{Follower, Watchers};
 
 /// The service's name, as health checks know it.
 pub const SERVICE: &str = "rescind.v1.RevocationService";
-
-/// Under which name the journal keeps who follows.
-pub const FOLLOWERS: &str = "followers";
 
 /// The gRPC service.
 #[derive(Debug)]
@@ -118,7 +117,7 @@ impl Service {
         within: Duration,
         except: Option<NodeId>,
     ) -> Propagation {
-        let now = || self.judge.ledger.wall();
+        let now = self.judge.ledger.wall();
         let fleet = self.fleet();
         let configured =
             |is_known: &dyn Fn(NodeId) -> bool| fleet.upstreams.unknown_peers(is_known);
@@ -271,9 +270,6 @@ impl RevocationService for Service {
         if let Some(Follower { run, role }) = asked.follower {
             let (followers, now) = (&self.fleet().followers, ledger.wall());
             followers.connected(run, role, &actor, asked.reached(ledger), now);
-            // Whoever follows is waited for after a restart too.
-            let saved = ledger.remember(FOLLOWERS.to_owned(), followers.save(now));
-            saved.await.map_err(status::of_write)?;
         }
         let answers = watch::watch(
             ledger.clone(),
