@@ -61,6 +61,29 @@ pub struct KnownFollower {
     /// How far it has come on its way, which says less: what was superseded ahead of it comes later.
     #[serde(skip)]
     pub reached: u64,
+    /// When this run of it was level the last time, by the steady clock.
+    #[serde(skip)]
+    pub level_at: Option<Duration>,
+    /// Why its last watch ended, until it is level again.
+    #[serde(skip)]
+    pub last_error: String,
+    /// Whether it has been level since it came.
+    #[serde(skip)]
+    is_following: bool,
+    /// A head that it had yet to acknowledge, and when that was the head.
+    #[serde(skip)]
+    awaited: Option<(u64, Duration)>,
+}
+
+/// When a follower is heard of, and how far this node's journal is then.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// By the wall clock.
+    pub wall: UnixNanos,
+    /// By the steady clock.
+    pub steady: Duration,
+    /// The newest seq.
+    pub head: u64,
 }
 
 /// How far a follower says that it has come.
@@ -149,6 +172,34 @@ impl KnownFollower {
             self.acked = self.acked.max(seq);
         }
     }
+
+    /// Whether it is level. Under load there is always more by the time that its word comes: then it
+    /// was level when what it acknowledges now was all there was.
+    fn note_level(&mut self, now: Moment) {
+        let due = self.awaited.filter(|(head, _)| self.acked >= *head);
+        if let Some((_, at)) = due {
+            self.awaited = None;
+            self.level_at = Some(at);
+        }
+        if self.acked >= now.head {
+            self.level_at = Some(now.steady);
+        } else if self.awaited.is_none() {
+            self.awaited = Some((now.head, now.steady));
+        }
+        if due.is_some() || self.acked >= now.head {
+            self.is_following = true;
+            self.last_error.clear();
+        }
+    }
+
+    /// What it does now, as a word.
+    pub const fn state(&self) -> &'static str {
+        match (self.watches, self.is_following) {
+            (0, _) => "away",
+            (_, true) => "following",
+            (_, false) => "catching-up",
+        }
+    }
 }
 
 impl Followers {
@@ -206,6 +257,10 @@ impl Followers {
             boot: None,
             acked: 0,
             reached: 0,
+            level_at: None,
+            last_error: String::new(),
+            is_following: false,
+            awaited: None,
         });
         let is_as_before = follower.role == role && follower.address == address;
         follower.role = role;
@@ -217,6 +272,8 @@ impl Followers {
         if follower.boot != Some(run.boot) {
             follower.boot = Some(run.boot);
             (follower.acked, follower.reached) = (0, 0);
+            (follower.level_at, follower.awaited) = (None, None);
+            follower.is_following = false;
         }
         follower.advance(reached);
         let after = follower.acked;
@@ -227,28 +284,39 @@ impl Followers {
         }
     }
 
-    /// One of its watches has ended.
-    pub fn disconnected(&self, id: NodeId, now: UnixNanos) {
+    /// One of its watches has ended; `refused`: because this node ended it.
+    pub fn disconnected(&self, id: NodeId, refused: Option<&str>, now: UnixNanos) {
         let mut state = self.lock();
-        if let Some(follower) = state.known.get_mut(&id) {
-            follower.watches = follower.watches.saturating_sub(1);
-            follower.seen_at = now;
+        let Some(follower) = state.known.get_mut(&id) else {
+            return;
+        };
+        follower.watches = follower.watches.saturating_sub(1);
+        follower.seen_at = now;
+        if follower.watches == 0 {
+            (follower.is_following, follower.awaited) = (false, None);
+        }
+        // One that ends beside others that go on was not needed any more.
+        if let Some(because) = refused {
+            because.clone_into(&mut follower.last_error);
+        } else if follower.watches == 0 && follower.last_error.is_empty() {
+            "it left, or the connection broke".clone_into(&mut follower.last_error);
         }
     }
 
     /// It has made durable what came before. Only the run that watches now can say so: a word that was
     /// on its way while a disk was set back tells what was there.
-    pub fn acked(&self, run: Run, reached: Option<Reached>, now: UnixNanos) {
+    pub fn acked(&self, run: Run, reached: Option<Reached>, now: Moment) {
         let mut state = self.lock();
         let follower = state.known.get_mut(&run.node);
         let Some(follower) = follower.filter(|follower| follower.boot == Some(run.boot)) else {
             return;
         };
-        follower.seen_at = now;
+        follower.seen_at = now.wall;
         let before = follower.acked;
         if let Some(reached) = reached {
             follower.advance(reached);
         }
+        follower.note_level(now);
         let after = follower.acked;
         state.moved(run.node, Some(before), Some(after));
     }

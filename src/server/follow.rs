@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt as _};
 use tonic::Status;
 
 use crate::{
-    fleet::{NodeId, Reached, Who},
+    fleet::{Moment, NodeId, Reached, Who},
     ledger::{Cursor, Digested, Ledger, Merge, Merged, Resume},
     model::{Record, UnixNanos},
     proto::v1,
@@ -54,7 +54,12 @@ pub(super) fn ack(service: &Service, request: &v1::AckWatchRequest) -> Result<()
             return Err(status::cloned());
         }
         let followers = &service.fleet().followers;
-        followers.acked(follower.run, reached, ledger.wall());
+        let now = Moment {
+            wall: ledger.wall(),
+            steady: service.fleet().steady(),
+            head: ledger.condition().head,
+        };
+        followers.acked(follower.run, reached, now);
     }
     if request.nonce != 0 {
         place.hear(request.nonce);

@@ -238,7 +238,10 @@ impl Watch {
             return None;
         }
         let next = self.event().await;
-        self.stopped = next.is_err();
+        if let Err(status) = &next {
+            self.stopped = true;
+            self.watching.refused(status.message());
+        }
         self.last_sent = Instant::now();
         self.told = self.seq;
         Some(next.map(|event| {

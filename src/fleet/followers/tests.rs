@@ -32,11 +32,11 @@ async fn a_follower_on_its_way_has_not_what_was_superseded_ahead_of_it() {
     let (followers, now) = (Followers::default(), UnixNanos::ZERO);
     let run = follower(70);
     followers.connected(run, Role::Peer, "a", Reached::default(), now);
-    followers.acked(run, Some(reached(60_000, false)), now);
+    followers.acked(run, Some(reached(60_000, false)), Moment::default());
     assert_eq!(applied(&followers, 50_000).await, 0);
     // People see that it moves.
     assert_eq!(followers.list(now)[0].1.reached, 60_000);
-    followers.acked(run, Some(reached(101_000, true)), now);
+    followers.acked(run, Some(reached(101_000, true)), Moment::default());
     assert_eq!(applied(&followers, 50_000).await, 1);
     // The next run goes on from a place on its way.
     let next = follower(71);
@@ -52,9 +52,9 @@ async fn what_an_earlier_run_of_a_follower_had_says_nothing_of_this_one() {
     let (before, after) = (follower(70), follower(71));
     followers.connected(before, Role::Peer, "a", Reached::default(), now);
     followers.connected(after, Role::Peer, "a", reached(3, true), now);
-    followers.acked(before, Some(reached(9, true)), now);
+    followers.acked(before, Some(reached(9, true)), Moment::default());
     assert_eq!(applied(&followers, 5).await, 0);
-    followers.acked(after, Some(reached(5, true)), now);
+    followers.acked(after, Some(reached(5, true)), Moment::default());
     assert_eq!(applied(&followers, 5).await, 1);
 }
 
@@ -95,7 +95,11 @@ async fn an_acknowledgement_wakes_those_for_whom_it_is_the_last_one() {
     }
     let acked = async |numbers: std::ops::RangeInclusive<u64>, seq| {
         for number in numbers {
-            followers.acked(numbered(number), Some(reached(seq, true)), now);
+            followers.acked(
+                numbered(number),
+                Some(reached(seq, true)),
+                Moment::default(),
+            );
             // Whoever was woken looks before the next word comes.
             tokio::task::yield_now().await;
         }
@@ -153,7 +157,7 @@ async fn followers_who_come_back_as_they_were_are_not_kept_anew() {
     come(1, "a");
     come(2, "b");
     assert!(is_unsaved().await);
-    followers.disconnected(NodeId(1), now);
+    followers.disconnected(NodeId(1), None, now);
     come(1, "a");
     assert!(!is_unsaved().await);
     come(1, "elsewhere");
@@ -171,7 +175,7 @@ fn whoever_returns_pushes_nobody_out_and_whoever_is_new_the_one_that_is_gone_lon
         followers.connected(run, Role::Leaf, "a", Reached::default(), at(1));
     }
     for gone in [7, 5, 6] {
-        followers.disconnected(NodeId(gone), at(2 + gone));
+        followers.disconnected(NodeId(gone), None, at(2 + gone));
     }
     let is_known = |number| followers.lock().known.contains_key(&NodeId(number));
     followers.connected(numbered(6), Role::Leaf, "a", Reached::default(), at(20));
@@ -179,4 +183,48 @@ fn whoever_returns_pushes_nobody_out_and_whoever_is_new_the_one_that_is_gone_lon
     let new = limits::FOLLOWERS_MAX as u64;
     followers.connected(numbered(new), Role::Leaf, "a", Reached::default(), at(20));
     assert!(!is_known(5) && is_known(6) && is_known(7) && is_known(new));
+}
+
+#[test]
+fn people_see_what_a_follower_does_how_long_ago_it_was_level_and_why_it_left() {
+    let (followers, wall) = (Followers::default(), UnixNanos::ZERO);
+    let run = follower(70);
+    let seen = || {
+        let (_, seen) = followers.list(wall).remove(0);
+        (
+            seen.state(),
+            seen.level_at.map(|at| at.as_secs()),
+            seen.last_error,
+        )
+    };
+    let acked = |at, head, seq| {
+        let steady = Duration::from_secs(at);
+        let now = Moment { wall, steady, head };
+        followers.acked(run, Some(reached(seq, true)), now);
+    };
+    let fine = String::new;
+    followers.connected(run, Role::Leaf, "a", Reached::default(), wall);
+    assert_eq!(seen(), ("catching-up", None, fine()));
+    acked(1, 10, 5);
+    acked(2, 20, 9);
+    assert_eq!(seen(), ("catching-up", None, fine()));
+    // Under load it is always a little behind: it has what was all there was a second ago.
+    acked(3, 30, 29);
+    assert_eq!(seen(), ("following", Some(1), fine()));
+    acked(4, 40, 39);
+    acked(5, 50, 49);
+    assert_eq!(seen(), ("following", Some(4), fine()));
+    acked(6, 50, 50);
+    assert_eq!(seen(), ("following", Some(6), fine()));
+    followers.disconnected(run.node, None, wall);
+    let left = "it left, or the connection broke";
+    assert_eq!(seen(), ("away", Some(6), left.to_owned()));
+    followers.connected(run, Role::Leaf, "a", Reached::default(), wall);
+    followers.disconnected(run.node, Some("two of them"), wall);
+    assert_eq!(seen(), ("away", Some(6), "two of them".to_owned()));
+    followers.connected(run, Role::Leaf, "a", Reached::default(), wall);
+    acked(8, 50, 50);
+    assert_eq!(seen(), ("following", Some(8), fine()));
+    followers.connected(follower(71), Role::Leaf, "a", Reached::default(), wall);
+    assert_eq!(seen(), ("catching-up", None, fine()));
 }
