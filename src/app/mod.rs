@@ -168,12 +168,8 @@ impl App {
             });
         }
         drop(self.sync);
-        let fleet = Arc::clone(&self.fleet);
-        let keeper = server::keep_followers(self.ledger.clone(), fleet, stop.clone());
-        tasks.spawn("keeper of followers", async move {
-            keeper.await;
-            Ok(())
-        });
+        let keeper = keep_followers(self.ledger.clone(), Arc::clone(&self.fleet), stop.clone());
+        tasks.spawn("keeper of followers", keeper);
         for listener in self.listeners {
             tasks.spawn("listener", listener.serve(routes.clone(), stop.clone()));
         }
@@ -307,6 +303,15 @@ async fn sweep(
             }
         }
     }
+}
+
+async fn keep_followers(
+    ledger: Ledger,
+    fleet: Arc<Fleet>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    server::keep_followers(ledger, fleet, stop).await;
+    Ok(())
 }
 
 fn report(error: Option<crate::ledger::WriteError>) {
