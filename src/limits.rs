@@ -256,6 +256,11 @@ pub const DIGESTS_YOUNG: Duration = Duration::from_secs(60);
 pub const DIGESTS_OLD: Duration = Duration::from_secs(3_600);
 /// The time between two looks at ranges that differ.
 pub const DIGESTS_AGAIN: Duration = Duration::from_secs(30);
+/// How many times as long as making digests took a node rests from it: a hub has thousands of leaves.
+pub const DIGESTS_REST_FACTOR: u32 = 4;
+/// How often digests are asked for while the other node makes those of somebody else, at random times
+/// within [`DIGESTS_AGAIN`] of each other, before the next interval is waited for.
+pub const DIGESTS_TRIES: u32 = 4;
 /// How long `rescind status --compare` waits for digests to be compared.
 pub const COMPARE_WAIT_MAX: Duration = Duration::from_secs(120);
 

@@ -170,10 +170,6 @@ pub(super) async fn digests(
     service: &Service,
     request: v1::GetDigestsRequest,
 ) -> Result<v1::GetDigestsResponse, Status> {
-    // One at a time: each reads the whole journal.
-    let Ok(_turn) = service.digests.try_acquire() else {
-        return Err(status::digests_under_way());
-    };
     let ledger = &service.judge.ledger;
     let runs_out_after = UnixNanos::from_nanos(request.runs_out_after_ns);
     if runs_out_after < ledger.wall() {
@@ -183,6 +179,9 @@ pub(super) async fn digests(
         )
         .into());
     }
+    let Some(_turn) = service.digests.take(service.fleet()) else {
+        return Err(status::digests_under_way());
+    };
     let of = Digested {
         written_before: UnixNanos::from_nanos(request.written_before_ns),
         runs_out_after,

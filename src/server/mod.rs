@@ -11,6 +11,7 @@ mod list;
 mod node;
 mod outward;
 mod status;
+mod turns;
 mod watch;
 mod watchers;
 mod write;
@@ -18,7 +19,6 @@ mod write;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -36,6 +36,7 @@ use crate::{
 use check::Judge;
 pub use health::{Health, Readiness, health};
 pub use keep::{keep_followers, recall_followers};
+use turns::Turns;
 use watchers::{Follower, Watchers};
 
 /// The service's name, as health checks know it.
@@ -48,7 +49,7 @@ pub struct Service {
     watchers: Arc<Watchers>,
     started_at: UnixNanos,
     access: Access,
-    digests: Semaphore,
+    digests: Turns,
     stop: CancellationToken,
 }
 
@@ -88,7 +89,7 @@ impl Service {
             },
             watchers: Arc::default(),
             access,
-            digests: Semaphore::new(1),
+            digests: Turns::default(),
             stop,
         })
     }
