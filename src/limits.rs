@@ -232,6 +232,9 @@ pub const FOLLOWER_KEPT: Duration = Duration::from_secs(86_400);
 pub const FOLLOWERS_MAX: usize = 2 * WATCHERS_MAX;
 /// How often it is noted who follows.
 pub const FOLLOWERS_KEPT_INTERVAL: Duration = Duration::from_secs(600);
+/// How long after somebody new came that is noted: after an outage thousands come together. Who
+/// came just before a crash comes again, unless it crashed too.
+pub const FOLLOWERS_KEPT_PATIENCE: Duration = Duration::from_secs(1);
 /// Followers that an answer names as pending.
 pub const PENDING_NAMED_MAX: usize = 100;
 /// How long after another run of the same node began to watch an older run must still be speaking
@@ -255,6 +258,11 @@ pub const DIGESTS_YOUNG: Duration = Duration::from_secs(60);
 pub const DIGESTS_OLD: Duration = Duration::from_secs(3_600);
 /// The time between two looks at ranges that differ.
 pub const DIGESTS_AGAIN: Duration = Duration::from_secs(30);
+/// How many times as long as making digests took a node rests from it: a hub has thousands of leaves.
+pub const DIGESTS_REST_FACTOR: u32 = 4;
+/// How often digests are asked for while the other node makes those of somebody else, at random times
+/// within [`DIGESTS_AGAIN`] of each other, before the next interval is waited for.
+pub const DIGESTS_TRIES: u32 = 4;
 /// How long `rescind status --compare` waits for digests to be compared.
 pub const COMPARE_WAIT_MAX: Duration = Duration::from_secs(120);
 

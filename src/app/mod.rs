@@ -21,7 +21,7 @@ use crate::{
     fleet::{Fleet, Join},
     journal::{self, Journal, JournalError},
     ledger::{Ledger, Options, WriterThread},
-    limits, ops,
+    ops,
     proto::{self, v1::revocation_service_server::RevocationServiceServer},
     server::{self, Access, Service},
     sync::{Sync, SystemNet},
@@ -99,8 +99,7 @@ impl App {
         let (ledger, writer) = tokio::task::spawn_blocking(move || open(&config, &clock))
             .await
             .context("the journal's replay was cut short")??;
-        let saved = ledger.remembered(server::FOLLOWERS.to_owned()).await;
-        fleet.followers.recall(&saved?.unwrap_or_default());
+        server::recall_followers(&ledger, &fleet).await?;
         let sync = Sync::new(
             ledger.clone(),
             Arc::clone(&fleet),
@@ -306,29 +305,13 @@ async fn sweep(
     }
 }
 
-/// Notes now and then who follows: `wait_for` counts on whoever was there in the last 24 hours, across
-/// a restart too.
 async fn keep_followers(
     ledger: Ledger,
     fleet: Arc<Fleet>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(limits::FOLLOWERS_KEPT_INTERVAL);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        if !fleet.followers.list(ledger.wall()).is_empty() {
-            let saved = fleet.followers.save(ledger.wall());
-            report(
-                ledger
-                    .remember(server::FOLLOWERS.to_owned(), saved)
-                    .await
-                    .err(),
-            );
-        }
-    }
+    server::keep_followers(ledger, fleet, stop).await;
+    Ok(())
 }
 
 fn report(error: Option<crate::ledger::WriteError>) {

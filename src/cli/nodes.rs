@@ -42,9 +42,15 @@ pub(super) struct Follower {
     role: String,
     address: String,
     connected: bool,
+    state: String,
+    /// How long ago it was level; null: never in this run.
+    age_ms: Option<u64>,
     lag: u64,
+    acked: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     seen_at: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    last_error: String,
 }
 
 /// As whole milliseconds; `None`: never level.
@@ -141,25 +147,33 @@ impl From<v1::FollowerStatus> for Follower {
             role: follower.role,
             address: follower.address,
             connected: follower.connected,
+            state: follower.state,
+            age_ms: millis(follower.age),
             lag: follower.lag,
+            acked: follower.acked,
             seen_at: follower.seen_at.as_ref().map(rfc3339),
+            last_error: follower.last_error,
         }
     }
 }
 
 impl Follower {
     fn row(&self) -> Vec<String> {
-        let seen = match (&self.seen_at, self.connected) {
-            (_, true) => "now".to_owned(),
-            (Some(at), false) => at.clone(),
-            (None, false) => "NEVER".to_owned(),
-        };
+        let mut notes = Vec::new();
+        if !self.last_error.is_empty() {
+            notes.push(clean(&self.last_error));
+        }
+        if let (false, Some(at)) = (self.connected, &self.seen_at) {
+            notes.push(format!("last seen {at}"));
+        }
         vec![
             self.role.clone(),
             self.node_id.clone(),
             clean(&self.address),
-            seen,
+            self.state.clone(),
+            age(self.age_ms),
             self.lag.to_string(),
+            notes.join("; "),
         ]
     }
 }
@@ -184,8 +198,63 @@ pub(super) fn write(
     }
     if !followers.is_empty() {
         writeln!(out)?;
-        let header = ["FOLLOWED BY", "NODE", "FROM", "SEEN", "RECORDS BEHIND"];
+        let header = [
+            "FOLLOWED BY",
+            "NODE",
+            "FROM",
+            "STATE",
+            "LEVEL",
+            "RECORDS BEHIND",
+            "NOTES",
+        ];
         output::table(out, &header, followers.iter().map(Follower::row))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_follower_is_understood_at_a_glance_and_whole_as_json() {
+        let follower = |follower: v1::FollowerStatus| Follower::from(follower);
+        let level = follower(v1::FollowerStatus {
+            node_id: "7".to_owned(),
+            role: "leaf".to_owned(),
+            address: "ip:::1".to_owned(),
+            connected: true,
+            lag: 3,
+            seen_at: Some(prost_types::Timestamp::default()),
+            state: "following".to_owned(),
+            acked: 9,
+            age: Some(prost_types::Duration {
+                seconds: 0,
+                nanos: 5_000_000,
+            }),
+            last_error: String::new(),
+        });
+        assert_eq!(
+            level.row(),
+            ["leaf", "7", "ip:::1", "following", "5 ms", "3", ""]
+        );
+        let json = serde_json::to_value(&level).unwrap();
+        let shown = ["state", "age_ms", "lag", "acked"].map(|name| json[name].to_string());
+        assert_eq!(shown, ["\"following\"", "5", "3", "9"]);
+        let away = follower(v1::FollowerStatus {
+            state: "away".to_owned(),
+            seen_at: Some(prost_types::Timestamp::default()),
+            last_error: "it left".to_owned(),
+            ..v1::FollowerStatus::default()
+        });
+        assert_eq!(
+            away.row()[3..],
+            [
+                "away",
+                "NEVER LEVEL",
+                "0",
+                "it left; last seen 1970-01-01T00:00:00Z"
+            ]
+        );
+    }
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::{clock::Clock, limits, model::Boot};
 
-pub use followers::{Followers, KnownFollower, Propagation, Role, Wait, Who};
+pub use followers::{Followers, KnownFollower, Moment, Propagation, Reached, Role, Wait, Who};
 pub use handup::{HandUp, Waiting};
 pub use join::{Join, JoinPolicy};
 use upstreams::LevelSince;

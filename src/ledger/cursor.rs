@@ -67,6 +67,12 @@ impl Cursor {
         })
     }
 
+    /// Whether its reader lacks nothing that was acknowledged before its place: what was superseded
+    /// ahead of a reader on its way comes after that place, up to the head that it knew.
+    pub fn is_complete(self) -> bool {
+        self.seq >= self.head
+    }
+
     /// Where a watch with this cursor goes on at a node with these boots and this head.
     pub fn resume(self, node: u64, boots: &[BootSpan], head: u64) -> Resume {
         let place = boots.iter().position(|span| span.boot == self.boot);

@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt as _};
 use tonic::Status;
 
 use crate::{
-    fleet::{NodeId, Who},
+    fleet::{Moment, NodeId, Reached, Who},
     ledger::{Cursor, Digested, Ledger, Merge, Merged, Resume},
     model::{Record, UnixNanos},
     proto::v1,
@@ -18,6 +18,17 @@ use super::{
     status::{self, BadField},
 };
 
+/// How far whoever has made a cursor durable has come.
+pub(super) fn reached(ledger: &Ledger, cursor: Cursor) -> Option<Reached> {
+    match ledger.resume(cursor) {
+        Resume::After(seq) => Some(Reached {
+            seq,
+            is_complete: cursor.is_complete(),
+        }),
+        Resume::Reset => None,
+    }
+}
+
 /// How far a follower has come.
 pub(super) fn ack(service: &Service, request: &v1::AckWatchRequest) -> Result<(), Status> {
     let ledger = &service.judge.ledger;
@@ -25,15 +36,12 @@ pub(super) fn ack(service: &Service, request: &v1::AckWatchRequest) -> Result<()
         .watchers
         .get(request.watch_id)
         .ok_or_else(status::no_such_watch)?;
-    let seq = match request.cursor.as_slice() {
+    let reached = match request.cursor.as_slice() {
         [] => None,
         bytes => {
             let cursor = Cursor::decode(bytes)
                 .ok_or_else(|| BadField::new("cursor", "these bytes never were a cursor"))?;
-            match ledger.resume(cursor) {
-                Resume::After(seq) => Some(seq),
-                Resume::Reset => None,
-            }
+            reached(ledger, cursor)
         }
     };
     if let Some(follower) = place.follower {
@@ -46,7 +54,12 @@ pub(super) fn ack(service: &Service, request: &v1::AckWatchRequest) -> Result<()
             return Err(status::cloned());
         }
         let followers = &service.fleet().followers;
-        followers.acked(follower.run.node, seq, ledger.wall());
+        let now = Moment {
+            wall: ledger.wall(),
+            steady: service.fleet().steady(),
+            head: ledger.condition().head,
+        };
+        followers.acked(follower.run, reached, now);
     }
     if request.nonce != 0 {
         place.hear(request.nonce);
@@ -157,10 +170,6 @@ pub(super) async fn digests(
     service: &Service,
     request: v1::GetDigestsRequest,
 ) -> Result<v1::GetDigestsResponse, Status> {
-    // One at a time: each reads the whole journal.
-    let Ok(_turn) = service.digests.try_acquire() else {
-        return Err(status::digests_under_way());
-    };
     let ledger = &service.judge.ledger;
     let runs_out_after = UnixNanos::from_nanos(request.runs_out_after_ns);
     if runs_out_after < ledger.wall() {
@@ -170,6 +179,9 @@ pub(super) async fn digests(
         )
         .into());
     }
+    let Some(_turn) = service.digests.take(service.fleet()) else {
+        return Err(status::digests_under_way());
+    };
     let of = Digested {
         written_before: UnixNanos::from_nanos(request.written_before_ns),
         runs_out_after,

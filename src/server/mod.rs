@@ -6,10 +6,12 @@ mod filter;
 mod follow;
 mod health;
 mod inward;
+mod keep;
 mod list;
 mod node;
 mod outward;
 mod status;
+mod turns;
 mod watch;
 mod watchers;
 mod write;
@@ -17,7 +19,6 @@ mod write;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -34,13 +35,12 @@ use crate::{
 };
 use check::Judge;
 pub use health::{Health, Readiness, health};
+pub use keep::{keep_followers, recall_followers};
+use turns::Turns;
 use watchers::{Follower, Watchers};
 
 /// The service's name, as health checks know it.
 pub const SERVICE: &str = "rescind.v1.RevocationService";
-
-/// Under which name the journal keeps who follows.
-pub const FOLLOWERS: &str = "followers";
 
 /// The gRPC service.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct Service {
     watchers: Arc<Watchers>,
     started_at: UnixNanos,
     access: Access,
-    digests: Semaphore,
+    digests: Turns,
     stop: CancellationToken,
 }
 
@@ -89,7 +89,7 @@ impl Service {
             },
             watchers: Arc::default(),
             access,
-            digests: Semaphore::new(1),
+            digests: Turns::default(),
             stop,
         })
     }
@@ -118,7 +118,7 @@ impl Service {
         within: Duration,
         except: Option<NodeId>,
     ) -> Propagation {
-        let now = || self.judge.ledger.wall();
+        let now = self.judge.ledger.wall();
         let fleet = self.fleet();
         let configured =
             |is_known: &dyn Fn(NodeId) -> bool| fleet.upstreams.unknown_peers(is_known);
@@ -270,10 +270,7 @@ impl RevocationService for Service {
             .ok_or_else(status::too_many_watchers)?;
         if let Some(Follower { run, role }) = asked.follower {
             let (followers, now) = (&self.fleet().followers, ledger.wall());
-            followers.connected(run, role, &actor, asked.has(ledger), now);
-            // Whoever follows is waited for after a restart too.
-            let saved = ledger.remember(FOLLOWERS.to_owned(), followers.save(now));
-            saved.await.map_err(status::of_write)?;
+            followers.connected(run, role, &actor, asked.reached(ledger), now);
         }
         let answers = watch::watch(
             ledger.clone(),

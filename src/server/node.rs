@@ -118,14 +118,18 @@ fn upstreams(fleet: &Fleet) -> Vec<v1::UpstreamStatus> {
 }
 
 fn followers(fleet: &Fleet, ledger: &Ledger, head: u64) -> Vec<v1::FollowerStatus> {
-    let known = fleet.followers.list(ledger.wall());
+    let (known, steady) = (fleet.followers.list(ledger.wall()), fleet.steady());
     let met = known.iter().map(|(id, follower)| v1::FollowerStatus {
         node_id: id.to_string(),
         role: follower.role.as_str().to_owned(),
         address: follower.address.clone(),
         connected: follower.watches > 0,
-        lag: head.saturating_sub(follower.acked),
+        lag: head.saturating_sub(follower.reached),
         seen_at: outward::time(follower.seen_at),
+        state: follower.state().to_owned(),
+        acked: follower.acked,
+        age: outward::staleness(follower.level_at.map(|at| steady.saturating_sub(at))),
+        last_error: follower.last_error.clone(),
     });
     let is_known = |id| known.iter().any(|(known, _)| *known == id);
     let unknown = fleet.upstreams.unknown_peers(&is_known);
@@ -133,6 +137,7 @@ fn followers(fleet: &Fleet, ledger: &Ledger, head: u64) -> Vec<v1::FollowerStatu
         role: Role::Peer.as_str().to_owned(),
         address,
         lag: head,
+        state: "never-met".to_owned(),
         ..v1::FollowerStatus::default()
     });
     met.chain(unmet).collect()

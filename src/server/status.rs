@@ -116,11 +116,11 @@ pub(super) fn peers_only(rpc: &str) -> Status {
     Status::with_error_details(Code::PermissionDenied, message, info("PEERS_ONLY", []))
 }
 
-/// Each reads the whole journal, so there is one at a time.
+/// Each reads the whole journal, so there is one at a time and a rest in between.
 pub(super) fn digests_under_way() -> Status {
     let mut details = info("DIGESTS_UNDER_WAY", []);
     details.set_retry_info(Some(RETRY_LATER));
-    let message = "other digests are being made: try again in a minute";
+    let message = "other digests are being made, or were a moment ago: try again in a minute";
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 

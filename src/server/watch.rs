@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
-    fleet::{Fleet, Role, Run},
+    fleet::{Fleet, Reached, Role, Run},
     ledger::{Chunk, Cursor, Fed, Ledger, Reader, Resume},
     limits,
     model::{Boot, Record},
@@ -25,6 +25,7 @@ use crate::{
 
 use super::{
     filter::Filter,
+    follow::reached,
     inward, outward,
     status::{self, BadField},
     watchers::{Follower, Watching},
@@ -48,12 +49,10 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Up to where the watcher has everything, as far as its cursor says.
-    pub(super) fn has(&self, ledger: &Ledger) -> u64 {
-        match self.cursor.map(|cursor| ledger.resume(cursor)) {
-            Some(Resume::After(seq)) => seq,
-            _ => 0,
-        }
+    /// How far the watcher has come, as its cursor says.
+    pub(super) fn reached(&self, ledger: &Ledger) -> Reached {
+        let reached = self.cursor.and_then(|cursor| reached(ledger, cursor));
+        reached.unwrap_or_default()
     }
 }
 
@@ -239,7 +238,10 @@ impl Watch {
             return None;
         }
         let next = self.event().await;
-        self.stopped = next.is_err();
+        if let Err(status) = &next {
+            self.stopped = true;
+            self.watching.refused(status.message());
+        }
         self.last_sent = Instant::now();
         self.told = self.seq;
         Some(next.map(|event| {
@@ -268,7 +270,7 @@ impl Watch {
             self.hear();
             let now = self.state_of_node();
             let head = *self.head.borrow_and_update();
-            if !self.heard.echoed && self.seq >= self.heard.head {
+            if !self.heard.echoed && self.seq >= self.heard.head && self.has_missed_nothing() {
                 self.heard.echoed = true;
                 return Ok(Event::Heartbeat(self.sign_of_life(self.heard)));
             }
@@ -286,7 +288,7 @@ impl Watch {
                     continue;
                 }
             }
-            if !self.said_caught_up && self.seq >= self.caught_up_at {
+            if !self.said_caught_up && self.has_missed_nothing() {
                 self.said_caught_up = true;
                 return Ok(Event::CaughtUp(CaughtUp { ready: now.ready }));
             }
@@ -318,6 +320,12 @@ impl Watch {
         let now = Instant::now();
         let until = *self.relaying_since.get_or_insert(now) + limits::RELAY_PATIENCE;
         (until > now).then_some(until)
+    }
+
+    /// Whether everything that was acknowledged at or before this place has been read: what was
+    /// superseded ahead of this watch stands further on, and was not met before that.
+    fn has_missed_nothing(&self) -> bool {
+        self.seq >= self.caught_up_at
     }
 
     /// A follower is told of life all the time: by that it knows how stale it is.

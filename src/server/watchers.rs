@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -52,6 +52,8 @@ pub(super) struct Place {
     poked: Notify,
     /// Ends this watch: its follower is a clone.
     cloned: CancellationToken,
+    /// Why this node ended it.
+    refused: OnceLock<String>,
     /// When it opened, by the steady clock.
     opened: Duration,
 }
@@ -104,6 +106,7 @@ impl Watchers {
             nonce: AtomicU64::new(0),
             poked: Notify::new(),
             cloned: CancellationToken::new(),
+            refused: OnceLock::new(),
             opened: fleet.steady(),
         });
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
@@ -196,6 +199,11 @@ impl Watching {
         self.place.cloned.cancelled().await;
     }
 
+    /// This node ends it.
+    pub(super) fn refused(&self, because: &str) {
+        self.place.refused.get_or_init(|| because.to_owned());
+    }
+
     pub(super) fn is_cloned(&self) -> bool {
         self.place.cloned.is_cancelled()
     }
@@ -206,7 +214,8 @@ impl Drop for Watching {
         self.watchers.lock().close(self.id, self.place.follower);
         if let Some(follower) = self.place.follower {
             let followers = &self.fleet.followers;
-            followers.disconnected(follower.run.node, self.ledger.wall());
+            let refused = self.place.refused.get().map(String::as_str);
+            followers.disconnected(follower.run.node, refused, self.ledger.wall());
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Follow {
     durable: Option<(Run, Vec<u8>)>,
     outbox: Outbox,
     backoff: Backoff,
+    /// When digests are compared.
+    comparing: Backoff,
     /// Changed when everything is to be read again, be it while there is no connection.
     rewinds: tokio::sync::watch::Receiver<()>,
 }
@@ -65,6 +67,7 @@ impl Follow {
             .map_or(1, |first| u64::from_be_bytes(*first));
         Self {
             backoff: Backoff::new(seed ^ sync.ledger.boot().0),
+            comparing: Backoff::new(seed.rotate_left(32) ^ sync.ledger.boot().0),
             outbox: Outbox::new(sync, &upstream),
             sync: sync.clone(),
             upstream,
@@ -222,6 +225,7 @@ impl Follow {
             durable,
             outbox,
             backoff,
+            comparing,
             rewinds,
             ..
         } = self;
@@ -252,7 +256,7 @@ impl Follow {
             error = outbox.run(client.clone(), run, &session.held), if upstream.kind == Kind::Hub => {
                 Err(error)
             }
-            error = repair::run(sync, upstream, client) => Err(error),
+            error = repair::run(sync, upstream, client, comparing) => Err(error),
             _ = rewinds.changed() => {
                 *durable = Some((run, Vec::new()));
                 Err("the clock was set back: reading everything again".to_owned().into())

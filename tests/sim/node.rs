@@ -104,8 +104,7 @@ pub(crate) async fn run(machine: Machine) -> turmoil::Result {
     };
     let join = Join::new(setup.join, limits::JOIN_TIMEOUT_DEFAULT);
     let fleet = Arc::new(Fleet::new(clock, join, None));
-    let saved = ledger.remembered(server::FOLLOWERS.to_owned()).await?;
-    fleet.followers.recall(&saved.unwrap_or_default());
+    server::recall_followers(&ledger, &fleet).await?;
     let stop = CancellationToken::new();
     let follow = sync::Sync::new(
         ledger.clone(),
@@ -131,6 +130,7 @@ pub(crate) async fn run(machine: Machine) -> turmoil::Result {
         join_all(follow.tasks(&stop)).await;
         std::future::pending::<()>().await;
     };
+    let keeping = server::keep_followers(ledger.clone(), Arc::clone(&fleet), stop.clone());
     *machine.live.lock().expect("a slot") = Some(Live {
         ledger: ledger.clone(),
         fleet,
@@ -147,6 +147,7 @@ pub(crate) async fn run(machine: Machine) -> turmoil::Result {
         ended = serving => ended?,
         () = followers => {}
         () = sweeping => {}
+        () = keeping => {}
     }
     std::future::pending().await
 }

@@ -13,7 +13,7 @@ use crate::{
     model::{
         Dot, KeptBy, Note, Reason, Request, Rule, RuleKind, Semantics, Target, UnixNanos, What,
     },
-    server::watchers::Watchers,
+    server::watchers::{Place, Watchers},
 };
 
 fn ledger() -> (Ledger, Arc<ManualClock>) {
@@ -21,7 +21,7 @@ fn ledger() -> (Ledger, Arc<ManualClock>) {
     let options = Options {
         clock: Arc::clone(&clock) as _,
         semantics: Arc::new(Semantics::default()),
-        live_max: 1_000,
+        live_max: 10_000,
         sweep_settle: limits::SWEEP_SETTLE_DEFAULT,
         accept_changed_meaning: false,
     };
@@ -36,6 +36,13 @@ fn ledger() -> (Ledger, Arc<ManualClock>) {
 
 /// A watch of another node that has caught up.
 async fn follow(ledger: &Ledger, clock: &Arc<ManualClock>, role: Role) -> Answers {
+    let (mut answers, _) = begin(ledger, clock, role);
+    while !matches!(next(&mut answers).await, Event::CaughtUp(_)) {}
+    answers
+}
+
+/// A watch of another node, and where its nonces are put down.
+fn begin(ledger: &Ledger, clock: &Arc<ManualClock>, role: Role) -> (Answers, Arc<Place>) {
     let fleet = Arc::new(Fleet::alone(Arc::clone(clock) as _));
     let follower = Follower {
         run: Run {
@@ -46,6 +53,8 @@ async fn follow(ledger: &Ledger, clock: &Arc<ManualClock>, role: Role) -> Answer
     };
     let watchers = Arc::new(Watchers::default());
     let watching = watchers.open(String::new(), String::new(), Some(follower), &fleet, ledger);
+    let watching = watching.unwrap();
+    let place = Arc::clone(&watching.place);
     let asked = Asked {
         filter: Filter::default(),
         cursor: None,
@@ -55,9 +64,8 @@ async fn follow(ledger: &Ledger, clock: &Arc<ManualClock>, role: Role) -> Answer
         follower: Some(follower),
     };
     let stop = CancellationToken::new();
-    let mut answers = watch(ledger.clone(), fleet, asked, stop, watching.unwrap());
-    while !matches!(next(&mut answers).await, Event::CaughtUp(_)) {}
-    answers
+    let answers = watch(ledger.clone(), fleet, asked, stop, watching);
+    (answers, place)
 }
 
 async fn next(answers: &mut Answers) -> Event {
@@ -83,6 +91,10 @@ fn user(sub: &str) -> Target {
 
 /// As another node wrote it.
 async fn take_in(ledger: &Ledger, sub: &str, handed_up: bool) {
+    take_in_all(ledger, &[sub.to_owned()], handed_up).await;
+}
+
+async fn take_in_all(ledger: &Ledger, subs: &[String], handed_up: bool) {
     let request = Request {
         cut_off: 5,
         until: UnixNanos::FOREVER,
@@ -95,17 +107,18 @@ async fn take_in(ledger: &Ledger, sub: &str, handed_up: bool) {
         counter: 1,
     };
     let rule = Rule::default().revoke(dot, &request, &Note::default());
-    let record = Record {
+    let record = |sub: &String| Record {
         target: user(sub),
-        rules: [(RuleKind::IssuedBefore, rule)].into(),
+        rules: [(RuleKind::IssuedBefore, rule.clone())].into(),
         origin: Some(Boot(80)),
     };
     let order = Merge {
-        records: vec![record],
+        records: subs.iter().map(record).collect(),
         handed_up,
         ..Merge::default()
     };
-    assert_eq!(ledger.merge(order).await.unwrap().changed, 1);
+    let merged = ledger.merge(order).await.unwrap();
+    assert_eq!(merged.changed, subs.len() as u64);
 }
 
 async fn revoke(ledger: &Ledger, sub: &str) {
@@ -145,4 +158,76 @@ async fn a_leaf_has_nobody_else_to_hear_it_from() {
     let mut leaf = follow(&ledger, &clock, Role::Leaf).await;
     take_in(&ledger, "a", false).await;
     assert_eq!(records(&mut leaf).await, (1, Duration::ZERO));
+}
+
+/// What another node has of a user's revocations: as many messages are as full as they get.
+fn many(of: &str, messages: usize) -> Vec<String> {
+    let count = messages * limits::WATCH_BATCH_RECORDS_MAX;
+    (0..count).map(|number| format!("{of}{number}")).collect()
+}
+
+fn is_of(sub: &str, records: &Records) -> bool {
+    let wanted = wire::record_out(&Record::new(user(sub))).target;
+    let sent = records.encoded.iter();
+    sent.map(|bytes| <v1::Revocation as prost::Message>::decode(bytes.clone()).unwrap())
+        .any(|sent| sent.target == wanted)
+}
+
+/// A write stood in the third message of a follower that caught up. Its target was revoked again, far
+/// behind: the third message came without it, and its cursor and the echo of the follower's nonce
+/// both said that it had come.
+#[tokio::test(start_paused = true)]
+async fn neither_an_echo_nor_an_acknowledgement_passes_what_was_superseded_ahead() {
+    let (ledger, clock) = ledger();
+    take_in_all(&ledger, &many("a", 2), false).await;
+    revoke(&ledger, "ada").await;
+    take_in_all(&ledger, &many("b", 1), false).await;
+    let written = ledger.condition().head;
+    let (mut answers, place) = begin(&ledger, &clock, Role::Leaf);
+    assert!(matches!(next(&mut answers).await, Event::Hello(_)));
+    place.hear(1);
+    assert!(matches!(next(&mut answers).await, Event::Records(_)));
+    take_in_all(&ledger, &many("c", 3), false).await;
+    revoke(&ledger, "ada").await;
+
+    let (mut has_come, mut passed, mut is_echoed) = (false, false, false);
+    while !is_echoed {
+        let message = answers.next().await.unwrap().unwrap();
+        let cursor = Cursor::decode(&message.cursor).unwrap();
+        match message.event.unwrap() {
+            Event::Records(records) => has_come |= is_of("ada", &records),
+            Event::Heartbeat(heartbeat) => is_echoed = heartbeat.nonce == 1,
+            _ => {}
+        }
+        passed |= cursor.seq >= written && !has_come;
+        let reached = reached(&ledger, cursor).unwrap();
+        assert_eq!(
+            (reached.is_complete, is_echoed && !has_come),
+            (has_come, false)
+        );
+    }
+    assert!(
+        passed,
+        "it never stood behind the place of a row that it had not seen"
+    );
+}
+
+/// Whoever is written to all the time is level all the same, again and again.
+#[tokio::test(start_paused = true)]
+async fn a_follower_under_load_is_complete_with_every_read_that_comes_to_the_end() {
+    let (ledger, clock) = ledger();
+    let (mut answers, place) = begin(&ledger, &clock, Role::Leaf);
+    for round in 1..100 {
+        place.hear(round);
+        take_in(&ledger, &format!("{round}"), false).await;
+        let mut is_echoed = false;
+        while !is_echoed {
+            let message = answers.next().await.unwrap().unwrap();
+            if let Some(Event::Heartbeat(heartbeat)) = message.event {
+                is_echoed = heartbeat.nonce == round;
+            }
+            let cursor = Cursor::decode(&message.cursor).unwrap();
+            assert!(cursor.is_complete());
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod check;
+mod follow;
 mod list;
 pub(crate) mod say;
 mod status;

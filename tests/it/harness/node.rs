@@ -73,6 +73,12 @@ impl Options {
         self
     }
 
+    /// Open to other nodes.
+    pub(crate) fn for_nodes(mut self) -> Self {
+        self.config.insecure = true;
+        self
+    }
+
     /// With these settings of issuers that are not configured.
     pub(crate) fn defaults(mut self, set: impl FnOnce(&mut IssuerSettings)) -> Self {
         set(&mut self.config.semantics.defaults);

@@ -246,7 +246,7 @@ async fn what_silently_differs_is_found_when_somebody_asks() {
         .node("b", |config| {
             config.follow.peers = site.addresses(&["a"]);
             config.follow.digests = Comparing {
-                interval: limits::DIGESTS_INTERVAL,
+                interval: 100 * limits::DIGESTS_INTERVAL,
                 ..OFTEN
             };
         })
