@@ -239,6 +239,11 @@ pub const CLONE_OVERLAP: Duration = Duration::from_secs(2);
 pub const WAIT_FOR_DEFAULT: Duration = Duration::from_secs(5);
 /// The longest `wait_for`.
 pub const WAIT_FOR_MAX: Duration = Duration::from_secs(60);
+/// Waiting writes of a leaf that ask one hub at a time: the others find out what it has, and not who
+/// else does.
+pub const HUB_ASKED_MAX: usize = 256;
+/// How much earlier than its caller's end a hub is asked to answer, so that the answer is not late.
+pub const HUB_ANSWER_MARGIN: Duration = Duration::from_millis(250);
 /// Messages of one `MergeRecords` call, of 256 KiB each: over a slow link it has to end in time.
 pub const MERGE_MESSAGES_MAX: usize = 4;
 /// How long a leaf keeps what others wrote before handing it up: usually its hub has it already.

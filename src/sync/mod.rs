@@ -13,6 +13,7 @@
 
 mod acks;
 mod address;
+mod asking;
 mod backoff;
 mod connection;
 mod discovery;

@@ -5,12 +5,12 @@
 //! that cursor, everything of this log up to that seq. A hub that no longer has the cursor – its
 //! disk was lost or rolled back – is sent everything again.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    fleet::{NodeId, Propagation, Run, Upstream, Waiting, Who},
+    fleet::{HubPlace, NodeId, Run, Upstream},
     ledger::{Chunk, Cursor},
     limits,
     proto::v1::{self, WatchMode},
@@ -19,6 +19,7 @@ use crate::{
 
 use super::{
     Sync,
+    asking::Asking,
     connection::{self, Ask, Client, Ended},
     follow::role_of,
     held::Held,
@@ -76,15 +77,35 @@ impl Outbox {
             Ok(seq) => seq,
             Err(ended) => return ended,
         };
-        let mut head = self.sync.ledger.subscribe();
+        let sync = self.sync.clone();
+        let asking = Asking::new(&sync.fleet, client.clone(), self.opening(run));
+        let hub = &self.upstream.address;
+        let place = sync.fleet.hand_up.connected(hub, Box::new(asking));
+        let mut head = sync.ledger.subscribe();
+        let mut is_all = true;
         loop {
             self.note_size(&head, seq);
-            wait_for_work(&self.sync, &mut head, seq).await;
-            match self.hand_up(&mut client, run, held, seq).await {
-                Ok(through) => seq = through,
+            wait_for_work(&sync, &place, &mut head, seq, is_all).await;
+            (seq, is_all) = match self.hand_up(&mut client, run, held, seq).await {
+                Ok(done) => done,
                 Err(ended) => return ended,
+            };
+            if is_all {
+                place.has(seq);
             }
             held.forget_up_to(seq);
+        }
+    }
+
+    /// Who hands up, and to which run of the hub.
+    fn opening(&self, run: Run) -> v1::MergeRecordsRequest {
+        v1::MergeRecordsRequest {
+            hub_boot: run.boot.0,
+            follower: Some(v1::Follower {
+                node_id: NodeId(self.sync.ledger.node()).to_string(),
+                role: role_of(self.upstream.kind).into(),
+            }),
+            ..v1::MergeRecordsRequest::default()
         }
     }
 
@@ -143,49 +164,73 @@ impl Outbox {
         }
     }
 
-    /// Hands up what stands after a seq, as much as one call takes. Returns how far that went.
+    /// Hands up what stands after a seq, as much as one call takes. Returns how far that went, and
+    /// whether the hub has everything that was written up to there.
     async fn hand_up(
         &mut self,
         client: &mut Client,
         run: Run,
         held: &Held,
         seq: u64,
-    ) -> Result<u64, Ended> {
-        let mut messages = Vec::new();
-        let mut through = seq;
-        while messages.len() < limits::MERGE_MESSAGES_MAX {
-            let chunk = self
-                .sync
-                .ledger
-                .read_after(through, limits::WATCH_BATCH_RECORDS_MAX)
-                .await
-                .map_err(|error| format!("the journal cannot be read: {error}"))?;
-            if chunk.through <= through {
-                break;
-            }
-            let (revocations, come_to) = wanted(&chunk, held);
-            through = come_to;
-            if !revocations.is_empty() {
-                messages.push(v1::MergeRecordsRequest {
-                    revocations,
-                    ..v1::MergeRecordsRequest::default()
-                });
-            }
-        }
-        let waiting = self.sync.fleet.hand_up.take(through);
-        if messages.is_empty() && waiting.is_empty() {
+    ) -> Result<(u64, bool), Ended> {
+        let Gathered {
+            messages,
+            through,
+            is_all,
+            ..
+        } = self.gather(held, seq).await?;
+        if messages.is_empty() {
             // The hub sent all of that itself, by the cursor up to which this node has followed it.
             let cursor = held.cursor();
-            if !cursor.is_empty() {
+            if through > seq && !cursor.is_empty() {
                 let cursor = self.farther(cursor);
                 self.advance(run, through, cursor).await?;
             }
-            return Ok(through);
+            return Ok((through, is_all));
         }
-        if messages.is_empty() {
-            messages.push(v1::MergeRecordsRequest::default());
+        let answer = self.call(client, run, messages).await?;
+        self.advance(run, through, answer.cursor).await?;
+        Ok((through, is_all))
+    }
+
+    async fn gather(&self, held: &Held, seq: u64) -> Result<Gathered, Ended> {
+        let mut gathered = Gathered {
+            messages: Vec::new(),
+            through: seq,
+            is_all: false,
+            is_over: false,
+        };
+        while gathered.messages.len() < limits::MERGE_MESSAGES_MAX && !gathered.is_over {
+            let chunk = self
+                .sync
+                .ledger
+                .read_after(gathered.through, limits::WATCH_BATCH_RECORDS_MAX)
+                .await
+                .map_err(|error| format!("the journal cannot be read: {error}"))?;
+            gathered.take_in(&chunk, held);
         }
-        let (answer, waiting) = self.call(client, run, messages, waiting).await?;
+        Ok(gathered)
+    }
+
+    async fn call(
+        &self,
+        client: &mut Client,
+        run: Run,
+        mut messages: Vec<v1::MergeRecordsRequest>,
+    ) -> Result<v1::MergeRecordsResponse, Ended> {
+        if let Some(first) = messages.first_mut() {
+            let revocations = std::mem::take(&mut first.revocations);
+            *first = v1::MergeRecordsRequest {
+                revocations,
+                ..self.opening(run)
+            };
+        }
+        let call = client.merge_records(futures_util::stream::iter(messages));
+        let answer = tokio::time::timeout(limits::PEER_CALL_TIMEOUT, call)
+            .await
+            .map_err(|_| "handing up: no answer in time".to_owned())?
+            .map_err(|status| format!("handing up: {}", status.message()))?
+            .into_inner();
         if answer.skipped > 0 {
             tracing::warn!(
                 hub = self.upstream.address,
@@ -194,54 +239,7 @@ impl Outbox {
                 "the hub did not take everything"
             );
         }
-        self.advance(run, through, answer.cursor).await?;
-        let spread = answer.propagation.unwrap_or_default();
-        for waiting in waiting {
-            waiting.answer(Propagation {
-                // The hub itself has it too.
-                expected: spread.expected.saturating_add(1),
-                applied: spread.applied.saturating_add(1),
-                pending: spread.pending.clone(),
-            });
-        }
-        Ok(through)
-    }
-
-    async fn call(
-        &self,
-        client: &mut Client,
-        run: Run,
-        mut messages: Vec<v1::MergeRecordsRequest>,
-        waiting: Vec<Waiting>,
-    ) -> Result<(v1::MergeRecordsResponse, Vec<Waiting>), Ended> {
-        let longest = waiting.first().map(|waiting| waiting.wait);
-        if let Some(first) = messages.first_mut() {
-            first.hub_boot = run.boot.0;
-            first.follower = Some(v1::Follower {
-                node_id: NodeId(self.sync.ledger.node()).to_string(),
-                role: role_of(self.upstream.kind).into(),
-            });
-            first.wait_for = longest.map(|wait| v1::WaitFor {
-                who: Some(match wait.who {
-                    Who::All => v1::wait_for::Who::AllFollowers(true),
-                    Who::Count(count) => v1::wait_for::Who::Followers(count),
-                }),
-                timeout: prost_types::Duration::try_from(wait.within).ok(),
-            });
-        }
-        let patience = longest.map_or(Duration::ZERO, |wait| wait.within);
-        let call = client.merge_records(futures_util::stream::iter(messages));
-        match tokio::time::timeout(limits::PEER_CALL_TIMEOUT + patience, call).await {
-            Ok(Ok(answer)) => Ok((answer.into_inner(), waiting)),
-            Ok(Err(status)) => {
-                self.sync.fleet.hand_up.put_back(waiting);
-                Err(Ended::Failed(format!("handing up: {}", status.message())))
-            }
-            Err(_) => {
-                self.sync.fleet.hand_up.put_back(waiting);
-                Err("handing up: no answer in time".to_owned().into())
-            }
-        }
+        Ok(answer)
     }
 
     /// What was handed up is only known to be there by the cursor of that acknowledgement: the watch
@@ -274,6 +272,34 @@ fn is_farther(old: Cursor, new: Cursor) -> bool {
     old.node == new.node && old.boot == new.boot && old.head > new.head
 }
 
+/// What one call hands up.
+#[derive(Debug)]
+struct Gathered {
+    messages: Vec<v1::MergeRecordsRequest>,
+    /// Everything up to here was read.
+    through: u64,
+    /// Whether that was all there is. What was superseded before it was read stands further up: only
+    /// who reads to the newest has everything that was ever written below it.
+    is_all: bool,
+    /// Whether there is nothing more to read now: what is not shown yet wakes the outbox when it is.
+    is_over: bool,
+}
+
+impl Gathered {
+    fn take_in(&mut self, chunk: &Chunk, held: &Held) {
+        let (revocations, through) = wanted(chunk, held);
+        self.is_all = through >= chunk.newest;
+        self.is_over = self.is_all || through <= self.through;
+        self.through = self.through.max(through);
+        if !revocations.is_empty() {
+            self.messages.push(v1::MergeRecordsRequest {
+                revocations,
+                ..v1::MergeRecordsRequest::default()
+            });
+        }
+    }
+}
+
 /// What of a chunk is to be handed up, as much as fits one message, and up to which seq that goes.
 fn wanted(chunk: &Chunk, held: &Held) -> (Vec<v1::Revocation>, u64) {
     let mut revocations = Vec::new();
@@ -295,13 +321,22 @@ fn wanted(chunk: &Chunk, held: &Held) -> (Vec<v1::Revocation>, u64) {
 }
 
 /// Waits until there is something above `seq` to hand up. What came to this node first is handed up
-/// at once; the rest a moment later, since most of it the hub will have sent by then.
-async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
+/// at once; the rest a moment later, since most of it the hub will have sent by then. Who waits for
+/// what stands below is told when the log has been looked at to its end, which it was not if not
+/// `is_all`: then more is about to be shown.
+async fn wait_for_work(
+    sync: &Sync,
+    place: &HubPlace<'_>,
+    head: &mut watch::Receiver<u64>,
+    seq: u64,
+    is_all: bool,
+) {
     let mut patience: Option<Instant> = None;
     let mut news = sync.fleet.hand_up.news();
     loop {
         let newest = *head.borrow_and_update();
-        if !sync.fleet.hand_up.is_empty() || sync.ledger.first_head() > seq {
+        let is_urgent = place.is_wanted() && (is_all || newest > seq);
+        if is_urgent || (newest > seq && sync.ledger.first_head() > seq) {
             return;
         }
         if newest > seq {
@@ -342,5 +377,34 @@ mod tests {
             !is_farther(cursor(1, 100), cursor(2, 60)),
             "of a later boot"
         );
+    }
+
+    /// A write stood at 4, and was superseded before that was read: it stands at 9 now. The hub was
+    /// taken to have it once everything up to 7 was handed up.
+    #[test]
+    fn the_hub_has_everything_only_when_the_newest_was_read() {
+        let mut gathered = Gathered {
+            messages: Vec::new(),
+            through: 3,
+            is_all: false,
+            is_over: false,
+        };
+        let held = Held::default();
+        let mut read = |through, newest| {
+            let records = Vec::new();
+            gathered.take_in(
+                &Chunk {
+                    records,
+                    through,
+                    newest,
+                },
+                &held,
+            );
+            (gathered.is_all, gathered.is_over)
+        };
+        assert_eq!(read(7, 9), (false, false));
+        assert_eq!(read(7, 9), (false, true), "the rest is not shown yet");
+        assert_eq!(read(9, 9), (true, true));
+        assert_eq!(read(9, 9), (true, true));
     }
 }
