@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::ControlFlow,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -193,6 +193,7 @@ pub(super) fn open(
         reserved: AtomicU64::new(head),
         held: AtomicU64::new(held),
         first_head: AtomicU64::new(head),
+        first: Mutex::default(),
         rewound: tokio::sync::watch::Sender::new(()),
         failure: ArcSwapOption::empty(),
         trust: ArcSwap::from_pointee(opinion),

@@ -18,6 +18,7 @@ mod backoff;
 mod connection;
 mod discovery;
 mod follow;
+mod gathered;
 mod held;
 mod net;
 mod outbox;

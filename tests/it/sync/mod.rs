@@ -1,5 +1,6 @@
 //! Several nodes in this process, each the whole app, on sockets of a directory of their own.
 
+mod handing_up;
 mod mesh;
 mod waiting_leaf;
 
