@@ -265,7 +265,7 @@ impl SoFar {
                 applied: 0,
                 pending: hubs
                     .into_iter()
-                    .map(|hub| format!("hub {hub}: no hub has it yet"))
+                    .map(|hub| format!("hub {hub}: no hub is known to have it yet"))
                     .collect(),
             };
         };
@@ -324,7 +324,7 @@ mod tests {
         let hand_up = HandUp::default();
         let nobody = wait(&hand_up).await;
         assert_eq!((nobody.expected, nobody.applied), (1, 0));
-        assert_eq!(nobody.pending, ["hub a: no hub has it yet"]);
+        assert_eq!(nobody.pending, ["hub a: no hub is known to have it yet"]);
         assert!(hand_up.lock().wanted.is_empty(), "after its timeout");
 
         let mut gone = Box::pin(wait(&hand_up));

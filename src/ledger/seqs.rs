@@ -48,8 +48,8 @@ impl Seqs {
         let (first, ..) = place(from);
         let mut pages = self.pages.range(first..);
         pages.find_map(|(page, words)| {
-            let seqs = (page * PAGE_SEQS..).step_by(64).zip(words);
-            seqs.filter_map(|(start, word)| {
+            let mut seqs = (page * PAGE_SEQS..).step_by(64).zip(words);
+            seqs.find_map(|(start, word)| {
                 let past = from.saturating_sub(start).min(WORD_SEQS);
                 let left = u32::try_from(past)
                     .ok()
@@ -57,7 +57,6 @@ impl Seqs {
                 let left = word & left.unwrap_or_default();
                 (left != 0).then(|| start + u64::from(left.trailing_zeros()))
             })
-            .next()
         })
     }
 

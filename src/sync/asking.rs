@@ -41,7 +41,7 @@ impl Asking {
         let _turn = self.turns.acquire().await.ok()?;
         let left = until.saturating_sub(self.fleet.steady());
         let margin = limits::HUB_ANSWER_MARGIN.min(left / 4);
-        let within = (left - margin).min(limits::WAIT_FOR_MAX);
+        let within = left.saturating_sub(margin).min(limits::WAIT_FOR_MAX);
         if within.is_zero() {
             return None;
         }

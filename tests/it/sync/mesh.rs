@@ -152,7 +152,7 @@ async fn a_leaf_without_a_hub_enforces_what_it_takes_says_so_and_hands_it_up_lat
         .unwrap();
     assert_eq!((spread.expected, spread.applied), (1, 0), "{spread:?}");
     assert!(
-        spread.pending[0].contains("no hub has it yet"),
+        spread.pending[0].contains("no hub is known to have it yet"),
         "{spread:?}"
     );
 

@@ -4,18 +4,19 @@ use super::*;
 
 const MOMENT: Duration = Duration::from_secs(1);
 
-fn wait_for(who: v1::wait_for::Who, seconds: i64) -> Option<v1::WaitFor> {
-    Some(v1::WaitFor {
+fn wait_for(who: v1::wait_for::Who, seconds: i64) -> v1::WaitFor {
+    v1::WaitFor {
         who: Some(who),
         timeout: Some(prost_types::Duration { seconds, nanos: 0 }),
-    })
+    }
 }
 
 const ALL: v1::wait_for::Who = v1::wait_for::Who::AllFollowers(true);
 
 impl Member {
     async fn spread(&self, sub: &str, who: v1::wait_for::Who, seconds: i64) -> v1::Propagation {
-        let answer = self.revoke_user_and_wait(sub, wait_for(who, seconds)).await;
+        let wait_for = Some(wait_for(who, seconds));
+        let answer = self.revoke_user_and_wait(sub, wait_for).await;
         answer.propagation.unwrap()
     }
 
