@@ -244,12 +244,21 @@ pub const CLONE_OVERLAP: Duration = Duration::from_secs(2);
 pub const WAIT_FOR_DEFAULT: Duration = Duration::from_secs(5);
 /// The longest `wait_for`.
 pub const WAIT_FOR_MAX: Duration = Duration::from_secs(60);
+/// Waiting writes of a leaf that ask one hub at a time: the others find out what it has, and not who
+/// else does.
+pub const HUB_ASKED_MAX: usize = 256;
+/// How much earlier than its caller's end a hub is asked to answer, so that the answer is not late.
+pub const HUB_ANSWER_MARGIN: Duration = Duration::from_millis(250);
 /// Messages of one `MergeRecords` call, of 256 KiB each: over a slow link it has to end in time.
 pub const MERGE_MESSAGES_MAX: usize = 4;
 /// How long a leaf keeps what others wrote before handing it up: usually its hub has it already.
 pub const OUTBOX_PATIENCE: Duration = Duration::from_secs(1);
-/// Rows of which a leaf remembers that a hub has them.
-pub const OUTBOX_HELD_MAX: usize = 64 * 1024;
+/// How long a leaf waits for a hub to send what it has, and to be ready, before it hands up what
+/// others wrote: as long as records come, this counts from the last of them.
+pub const OUTBOX_READY_PATIENCE: Duration = Duration::from_secs(30);
+/// Pages of 1,024 row numbers in a set of them: of what a leaf knows each of its hubs to have, and of
+/// what came to a node first; 33 million that stand together.
+pub const SEQ_PAGES_MAX: usize = 32 * 1024;
 /// How often digests are compared with an upstream.
 pub const DIGESTS_INTERVAL: Duration = Duration::from_secs(600);
 /// What was written more recently than this is left out of digests: it may be on its way.

@@ -33,6 +33,7 @@ pub(super) struct Upstream {
     #[serde(skip_serializing_if = "String::is_empty")]
     not_compared_because: String,
     outbox: u64,
+    handed_up: u64,
 }
 
 /// A node that follows.
@@ -88,6 +89,7 @@ impl From<v1::UpstreamStatus> for Upstream {
             ranges_differing: upstream.ranges_differing,
             not_compared_because: upstream.not_compared_because,
             outbox: upstream.outbox,
+            handed_up: upstream.handed_up,
         }
     }
 }

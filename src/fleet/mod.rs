@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::{clock::Clock, limits, model::Boot};
 
 pub use followers::{Followers, KnownFollower, Moment, Propagation, Reached, Role, Wait, Who};
-pub use handup::{HandUp, Waiting};
+pub use handup::{AskHub, HandUp, HubPlace, both_ways};
 pub use join::{Join, JoinPolicy};
 use upstreams::LevelSince;
 

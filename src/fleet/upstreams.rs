@@ -98,6 +98,8 @@ pub struct UpstreamView {
     pub compared: Option<Compared>,
     /// Of a hub: records to be handed up yet.
     pub outbox: u64,
+    /// Of a hub: records that it took of this node in this run.
+    pub handed_up: u64,
     /// Of a hub: how often it was found that it may lack what this node holds; then everything is
     /// handed up again.
     pub hand_ups: u64,

@@ -12,6 +12,7 @@ mod known;
 mod merge;
 mod order;
 mod plan;
+mod seqs;
 mod shared;
 mod start;
 mod sweep;
@@ -34,6 +35,7 @@ pub use order::{
     AskedRules, Merge, Merged, Named, Receipt, RequestId, Restore, Revoke, Terms, TokenEnd,
     WriteError,
 };
+pub use seqs::Seqs;
 pub use start::{Options, StartError};
 pub use sweep::Swept;
 pub use trust::Trust;
@@ -329,6 +331,16 @@ impl Ledger {
     /// when it began: what it wrote itself, and what followers handed up. Others cannot have it.
     pub fn first_head(&self) -> u64 {
         self.shared.first_head.load(Ordering::Acquire)
+    }
+
+    /// The first seq after another at which a record was written that came to this run first.
+    pub fn first_after(&self, seq: u64) -> Option<u64> {
+        self.shared.first().after(seq)
+    }
+
+    /// Whether what was written at a seq came to this run first.
+    pub fn came_first(&self, seq: u64) -> bool {
+        self.shared.first().has(seq)
     }
 
     /// Changes when what others have must be read again: the clock was set back, and what was

@@ -1,7 +1,7 @@
 //! What the ledger's writer and its readers share.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::{feed::Feed, known::Known, trust::Trust};
+use super::{feed::Feed, known::Known, seqs::Seqs, trust::Trust};
 
 /// What the writer changes and everybody else reads.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) held: AtomicU64,
     /// The seq of the newest record that came to this run first, or that it found when it began.
     pub(super) first_head: AtomicU64,
+    /// Where the records were written that came to this run first.
+    pub(super) first: Mutex<Seqs>,
     /// Changes whenever the wall clock is found to be below the greatest time that a sweep used.
     pub(super) rewound: watch::Sender<()>,
     /// Why no writes are taken.
@@ -53,6 +55,10 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn swept(&self) -> UnixNanos {
         UnixNanos::from_nanos(self.swept.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn first(&self) -> MutexGuard<'_, Seqs> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

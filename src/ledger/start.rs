@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::ControlFlow,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -170,8 +170,7 @@ pub(super) fn open(
         tables.add_boot(span)?;
         Ok(ControlFlow::Continue(tables.count()?))
     })?;
-    let index = Index::default();
-    replay(&journal, &index)?;
+    let index = replay(&journal)?;
     let rewind = Rewind::default();
     rewind.set(swept, rewound);
     let mut trust = ClockTrust::new(options.sweep_settle, wall, steady, last_time);
@@ -193,6 +192,7 @@ pub(super) fn open(
         reserved: AtomicU64::new(head),
         held: AtomicU64::new(held),
         first_head: AtomicU64::new(head),
+        first: Mutex::default(),
         rewound: tokio::sync::watch::Sender::new(()),
         failure: ArcSwapOption::empty(),
         trust: ArcSwap::from_pointee(opinion),
@@ -207,7 +207,8 @@ pub(super) fn open(
 
 /// Fills the index: tokens from the sixteen bytes that stand beside them, everything else from
 /// its record, read in the order of the log.
-fn replay(journal: &Journal, index: &Index) -> Result<(), JournalError> {
+fn replay(journal: &Journal) -> Result<Index, JournalError> {
+    let index = Index::default();
     let mut rules: Vec<(u64, TargetKey)> = Vec::new();
     journal.each_live(|key, live| {
         if live.slot != [0; 16] {
@@ -222,9 +223,9 @@ fn replay(journal: &Journal, index: &Index) -> Result<(), JournalError> {
         let record = journal
             .record(seq)?
             .ok_or_else(|| JournalError::Damaged("a target without its record".to_owned()))?;
-        apply(index, key, &record, seq);
+        apply(&index, key, &record, seq);
     }
-    Ok(())
+    Ok(index)
 }
 
 /// Bounds of which some were raised.

@@ -179,7 +179,10 @@ impl Writer {
     fn show(&mut self, changes: Vec<Change>) {
         self.sweeper.committed(&self.shared);
         let first = changes.iter().filter(|change| change.is_first);
-        if let Some(newest) = first.map(|change| change.seq).max() {
+        if let Some(newest) = first.clone().map(|change| change.seq).max() {
+            let mut known = self.shared.first();
+            first.for_each(|change| known.insert(change.seq));
+            drop(known);
             self.shared.first_head.store(newest, Ordering::Release);
         }
         for change in &changes {

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    fleet::{Fleet, NodeId, Propagation, Run, Wait, Who},
+    fleet::{self, Fleet, NodeId, Propagation, Run, Wait, Who},
     ledger::Ledger,
     limits,
     model::UnixNanos,
@@ -129,11 +129,14 @@ impl Service {
             except,
         };
         let hubs = fleet.upstreams.hubs();
+        let own = fleet.followers.wait(asked, now, configured);
         if hubs.is_empty() {
-            return fleet.followers.wait(asked, now, configured).await;
+            return own.await;
         }
-        // A leaf's hub answers for everybody else.
-        fleet.hand_up.wait(asked, hubs).await
+        // A hub answers for its own followers, and so does this node, which may be a hub too.
+        let until = fleet.steady() + within;
+        let by_hub = fleet.hand_up.wait(asked, until, hubs);
+        fleet::both_ways(who, own, by_hub).await
     }
 
     fn same_node(&self, run: Run) -> Status {

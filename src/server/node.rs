@@ -108,6 +108,7 @@ fn upstreams(fleet: &Fleet) -> Vec<v1::UpstreamStatus> {
                 settings_differ: view.settings_differ,
                 ranges_healed: view.ranges_healed,
                 outbox: view.outbox,
+                handed_up: view.handed_up,
                 refused: view.refused,
                 compared_at: compared.as_ref().and_then(|last| outward::time(last.at)),
                 ranges_differing,

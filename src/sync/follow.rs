@@ -18,7 +18,7 @@ use super::{
     acks::Acks,
     backoff::Backoff,
     connection::{self, Ask, Begun, Client, Ended, Messages},
-    held::Held,
+    held::{Held, Level},
     net::{self, Pulse},
     outbox::Outbox,
     repair,
@@ -432,6 +432,11 @@ async fn caught_up_with(
         view.has_caught_up = true;
         view.is_ready = caught_up.ready;
     });
+    session.held.reached(if caught_up.ready {
+        Level::Ready
+    } else {
+        Level::CaughtUp
+    });
     Ok(())
 }
 
@@ -447,6 +452,10 @@ async fn hear(sync: &Sync, upstream: &Upstream, session: &Session, heartbeat: &H
         view.head = heartbeat.head;
         view.is_ready |= heartbeat.ready;
     });
+    let view = upstream.view();
+    if heartbeat.ready && view.phase == Phase::Following && view.seq >= heartbeat.head {
+        session.held.reached(Level::Ready);
+    }
     if let Some(sent_at) = sent_at {
         upstream.heard(sent_at, theirs);
     }

@@ -13,10 +13,12 @@
 
 mod acks;
 mod address;
+mod asking;
 mod backoff;
 mod connection;
 mod discovery;
 mod follow;
+mod gathered;
 mod held;
 mod net;
 mod outbox;

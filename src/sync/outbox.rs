@@ -4,24 +4,29 @@
 //! The position is (own seq, the hub's cursor at its acknowledgement): it says that the hub had, at
 //! that cursor, everything of this log up to that seq. A hub that no longer has the cursor – its
 //! disk was lost or rolled back – is sent everything again.
+//!
+//! Most of a log came from others, and a hub that is met for the first time has most of it. So it is
+//! heard out before anything that others wrote goes up to it. What came to this node first goes
+//! ahead of that; the position stays until its turn comes, when it goes up once more.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    fleet::{NodeId, Propagation, Run, Upstream, Waiting, Who},
-    ledger::{Chunk, Cursor},
+    fleet::{HubPlace, NodeId, Run, Upstream},
+    ledger::Cursor,
     limits,
     proto::v1::{self, WatchMode},
-    wire,
 };
 
 use super::{
     Sync,
+    asking::Asking,
     connection::{self, Ask, Client, Ended},
     follow::role_of,
-    held::Held,
+    gathered::Gathered,
+    held::{Held, Level},
 };
 
 const VERSION: u8 = 1;
@@ -76,15 +81,74 @@ impl Outbox {
             Ok(seq) => seq,
             Err(ended) => return ended,
         };
-        let mut head = self.sync.ledger.subscribe();
+        let sync = self.sync.clone();
+        let asking = Asking::new(&sync.fleet, client.clone(), self.opening(run));
+        let hub = &self.upstream.address;
+        let place = sync.fleet.hand_up.connected(hub, Box::new(asking));
+        let mut head = sync.ledger.subscribe();
+        self.note_size(&head, seq);
+        if let Err(ended) = self.go_ahead(&mut client, run, held, seq, &mut head).await {
+            return ended;
+        }
+        let mut is_all = true;
         loop {
             self.note_size(&head, seq);
-            wait_for_work(&self.sync, &mut head, seq).await;
-            match self.hand_up(&mut client, run, held, seq).await {
-                Ok(through) => seq = through,
+            wait_for_work(&sync, &place, &mut head, seq, is_all).await;
+            (seq, is_all) = match self.hand_up(&mut client, run, held, seq).await {
+                Ok(done) => done,
                 Err(ended) => return ended,
+            };
+            if is_all {
+                place.has(seq);
             }
             held.forget_up_to(seq);
+        }
+    }
+
+    /// Until the hub has been heard out, only what came to this node first is handed up. With a
+    /// position there the rest is what came since; a hub that has everything to begin with may have
+    /// to hear it from other hubs itself, and says when it has.
+    async fn go_ahead(
+        &self,
+        client: &mut Client,
+        run: Run,
+        held: &Held,
+        seq: u64,
+        head: &mut watch::Receiver<u64>,
+    ) -> Result<(), Ended> {
+        let enough = if seq > 0 {
+            Level::CaughtUp
+        } else {
+            Level::Ready
+        };
+        let mut patience = Patience {
+            level: held.level(),
+            enough,
+            end: Instant::now() + limits::OUTBOX_READY_PATIENCE,
+        };
+        let mut ahead = seq;
+        while patience.until_first(&self.sync, head, ahead).await {
+            let ledger = &self.sync.ledger;
+            let from = ledger.first_after(ahead).map_or(ahead, |first| first - 1);
+            let skips = |seq| !ledger.came_first(seq) || held.has(seq);
+            let gathered = self.gather(from, skips).await?;
+            if !gathered.messages.is_empty() {
+                self.call(client, run, gathered.messages).await?;
+            }
+            ahead = gathered.through;
+        }
+        Ok(())
+    }
+
+    /// Who hands up, and to which run of the hub.
+    fn opening(&self, run: Run) -> v1::MergeRecordsRequest {
+        v1::MergeRecordsRequest {
+            hub_boot: run.boot.0,
+            follower: Some(v1::Follower {
+                node_id: NodeId(self.sync.ledger.node()).to_string(),
+                role: role_of(self.upstream.kind).into(),
+            }),
+            ..v1::MergeRecordsRequest::default()
         }
     }
 
@@ -92,14 +156,20 @@ impl Outbox {
     async fn begin(&mut self, client: &mut Client, run: Run) -> Result<u64, Ended> {
         let hand_ups = self.upstream.view().hand_ups;
         if self.hand_ups != hand_ups {
-            (self.hand_ups, self.mark) = (hand_ups, None);
-            return Ok(0);
+            self.hand_ups = hand_ups;
+            // Noted before anything else: the connection may break before the first answer, and the
+            // old position would be taken up again.
+            self.advance(run, 0, Vec::new()).await?;
         }
         let mark = match self.mark.take() {
             Some((node, mark)) if node == run.node => Some(mark),
             _ => self.saved(run).await?,
         };
         let Some(mark) = mark else { return Ok(0) };
+        if mark.seq == 0 {
+            self.mark = Some((run.node, mark));
+            return Ok(0);
+        }
         let ask = Ask {
             cursor: mark.cursor.clone(),
             is_probe: true,
@@ -143,49 +213,74 @@ impl Outbox {
         }
     }
 
-    /// Hands up what stands after a seq, as much as one call takes. Returns how far that went.
+    /// Hands up what stands after a seq, as much as one call takes. Returns how far that went, and
+    /// whether the hub has everything that was written up to there.
     async fn hand_up(
         &mut self,
         client: &mut Client,
         run: Run,
         held: &Held,
         seq: u64,
-    ) -> Result<u64, Ended> {
-        let mut messages = Vec::new();
-        let mut through = seq;
-        while messages.len() < limits::MERGE_MESSAGES_MAX {
-            let chunk = self
-                .sync
-                .ledger
-                .read_after(through, limits::WATCH_BATCH_RECORDS_MAX)
-                .await
-                .map_err(|error| format!("the journal cannot be read: {error}"))?;
-            if chunk.through <= through {
-                break;
-            }
-            let (revocations, come_to) = wanted(&chunk, held);
-            through = come_to;
-            if !revocations.is_empty() {
-                messages.push(v1::MergeRecordsRequest {
-                    revocations,
-                    ..v1::MergeRecordsRequest::default()
-                });
-            }
-        }
-        let waiting = self.sync.fleet.hand_up.take(through);
-        if messages.is_empty() && waiting.is_empty() {
+    ) -> Result<(u64, bool), Ended> {
+        let Gathered {
+            messages,
+            through,
+            is_all,
+            ..
+        } = self.gather(seq, |seq| held.has(seq)).await?;
+        if messages.is_empty() {
             // The hub sent all of that itself, by the cursor up to which this node has followed it.
             let cursor = held.cursor();
-            if !cursor.is_empty() {
+            if through > seq && !cursor.is_empty() {
                 let cursor = self.farther(cursor);
                 self.advance(run, through, cursor).await?;
             }
-            return Ok(through);
+            return Ok((through, is_all));
         }
-        if messages.is_empty() {
-            messages.push(v1::MergeRecordsRequest::default());
+        let answer = self.call(client, run, messages).await?;
+        self.advance(run, through, answer.cursor).await?;
+        Ok((through, is_all))
+    }
+
+    /// Reads what stands after a seq, as much as one call takes, without what is to be skipped.
+    async fn gather(&self, seq: u64, skips: impl Fn(u64) -> bool) -> Result<Gathered, Ended> {
+        let mut gathered = Gathered::after(seq);
+        while gathered.messages.len() < limits::MERGE_MESSAGES_MAX && !gathered.is_over {
+            let chunk = self
+                .sync
+                .ledger
+                .read_after(gathered.through, limits::WATCH_BATCH_RECORDS_MAX)
+                .await
+                .map_err(|error| format!("the journal cannot be read: {error}"))?;
+            gathered.take_in(&chunk, &skips);
         }
-        let (answer, waiting) = self.call(client, run, messages, waiting).await?;
+        Ok(gathered)
+    }
+
+    async fn call(
+        &self,
+        client: &mut Client,
+        run: Run,
+        mut messages: Vec<v1::MergeRecordsRequest>,
+    ) -> Result<v1::MergeRecordsResponse, Ended> {
+        if let Some(first) = messages.first_mut() {
+            let revocations = std::mem::take(&mut first.revocations);
+            *first = v1::MergeRecordsRequest {
+                revocations,
+                ..self.opening(run)
+            };
+        }
+        let count: usize = messages
+            .iter()
+            .map(|message| message.revocations.len())
+            .sum();
+        let call = client.merge_records(futures_util::stream::iter(messages));
+        let answer = tokio::time::timeout(limits::PEER_CALL_TIMEOUT, call)
+            .await
+            .map_err(|_| "handing up: no answer in time".to_owned())?
+            .map_err(|status| format!("handing up: {}", status.message()))?
+            .into_inner();
+        self.upstream.update(|view| view.handed_up += count as u64);
         if answer.skipped > 0 {
             tracing::warn!(
                 hub = self.upstream.address,
@@ -194,54 +289,7 @@ impl Outbox {
                 "the hub did not take everything"
             );
         }
-        self.advance(run, through, answer.cursor).await?;
-        let spread = answer.propagation.unwrap_or_default();
-        for waiting in waiting {
-            waiting.answer(Propagation {
-                // The hub itself has it too.
-                expected: spread.expected.saturating_add(1),
-                applied: spread.applied.saturating_add(1),
-                pending: spread.pending.clone(),
-            });
-        }
-        Ok(through)
-    }
-
-    async fn call(
-        &self,
-        client: &mut Client,
-        run: Run,
-        mut messages: Vec<v1::MergeRecordsRequest>,
-        waiting: Vec<Waiting>,
-    ) -> Result<(v1::MergeRecordsResponse, Vec<Waiting>), Ended> {
-        let longest = waiting.first().map(|waiting| waiting.wait);
-        if let Some(first) = messages.first_mut() {
-            first.hub_boot = run.boot.0;
-            first.follower = Some(v1::Follower {
-                node_id: NodeId(self.sync.ledger.node()).to_string(),
-                role: role_of(self.upstream.kind).into(),
-            });
-            first.wait_for = longest.map(|wait| v1::WaitFor {
-                who: Some(match wait.who {
-                    Who::All => v1::wait_for::Who::AllFollowers(true),
-                    Who::Count(count) => v1::wait_for::Who::Followers(count),
-                }),
-                timeout: prost_types::Duration::try_from(wait.within).ok(),
-            });
-        }
-        let patience = longest.map_or(Duration::ZERO, |wait| wait.within);
-        let call = client.merge_records(futures_util::stream::iter(messages));
-        match tokio::time::timeout(limits::PEER_CALL_TIMEOUT + patience, call).await {
-            Ok(Ok(answer)) => Ok((answer.into_inner(), waiting)),
-            Ok(Err(status)) => {
-                self.sync.fleet.hand_up.put_back(waiting);
-                Err(Ended::Failed(format!("handing up: {}", status.message())))
-            }
-            Err(_) => {
-                self.sync.fleet.hand_up.put_back(waiting);
-                Err("handing up: no answer in time".to_owned().into())
-            }
-        }
+        Ok(answer)
     }
 
     /// What was handed up is only known to be there by the cursor of that acknowledgement: the watch
@@ -274,34 +322,64 @@ fn is_farther(old: Cursor, new: Cursor) -> bool {
     old.node == new.node && old.boot == new.boot && old.head > new.head
 }
 
-/// What of a chunk is to be handed up, as much as fits one message, and up to which seq that goes.
-fn wanted(chunk: &Chunk, held: &Held) -> (Vec<v1::Revocation>, u64) {
-    let mut revocations = Vec::new();
-    let (mut bytes, mut before) = (0, None);
-    for (seq, record) in &chunk.records {
-        if !held.has(*seq) {
-            let shown = wire::record_out(record);
-            bytes += prost::Message::encoded_len(&shown);
-            if let Some(before) = before
-                && bytes > limits::WATCH_BATCH_BYTES_MAX
-            {
-                return (revocations, before);
+/// How long a hub is heard out.
+struct Patience {
+    level: watch::Receiver<Level>,
+    /// This is level enough.
+    enough: Level,
+    end: Instant,
+}
+
+impl Patience {
+    /// Waits until something after a seq is shown that came to this node first; or returns false,
+    /// when the hub has been heard out or that took too long.
+    async fn until_first(
+        &mut self,
+        sync: &Sync,
+        head: &mut watch::Receiver<u64>,
+        ahead: u64,
+    ) -> bool {
+        loop {
+            let newest = *head.borrow_and_update();
+            if *self.level.borrow_and_update() >= self.enough {
+                return false;
             }
-            revocations.push(shown);
+            let first = sync.ledger.first_after(ahead);
+            if first.is_some_and(|first| first <= newest) {
+                return true;
+            }
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(self.end) => return false,
+                // As long as it sends something there is reason to wait. The session outlives this.
+                _ = self.level.changed() => {
+                    self.end = Instant::now() + limits::OUTBOX_READY_PATIENCE;
+                }
+                changed = head.changed() => if changed.is_err() {
+                    std::future::pending::<()>().await;
+                },
+            }
         }
-        before = Some(*seq);
     }
-    (revocations, chunk.through)
 }
 
 /// Waits until there is something above `seq` to hand up. What came to this node first is handed up
-/// at once; the rest a moment later, since most of it the hub will have sent by then.
-async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
+/// at once; the rest a moment later, since most of it the hub will have sent by then. Who waits for
+/// what stands below is told when the log has been looked at to its end, which it was not if not
+/// `is_all`: then more is about to be shown.
+async fn wait_for_work(
+    sync: &Sync,
+    place: &HubPlace<'_>,
+    head: &mut watch::Receiver<u64>,
+    seq: u64,
+    is_all: bool,
+) {
     let mut patience: Option<Instant> = None;
     let mut news = sync.fleet.hand_up.news();
     loop {
         let newest = *head.borrow_and_update();
-        if !sync.fleet.hand_up.is_empty() || sync.ledger.first_head() > seq {
+        let is_urgent = place.is_wanted() && (is_all || newest > seq);
+        if is_urgent || (newest > seq && sync.ledger.first_head() > seq) {
             return;
         }
         if newest > seq {
@@ -320,8 +398,91 @@ async fn wait_for_work(sync: &Sync, head: &mut watch::Receiver<u64>, seq: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::model::Boot;
+    use crate::{
+        clock::SystemClock,
+        fleet::{Fleet, Kind},
+        journal::{Journal, Storage},
+        ledger::{Ledger, Merge, Options},
+        model::{
+            Boot, Dot, KeptBy, Note, Record, Request, Rule, RuleKind, Semantics, Target, UnixNanos,
+            What,
+        },
+        sync::{Settings, SystemNet},
+    };
+
+    fn record() -> Record {
+        let request = Request {
+            cut_off: 5,
+            until: UnixNanos::FOREVER,
+            kept_by: KeptBy::Itself,
+            kept_from: UnixNanos::ZERO,
+            except: Vec::new(),
+        };
+        let dot = Dot {
+            boot: Boot(7),
+            counter: 1,
+        };
+        let rule = Rule::default().revoke(dot, &request, &Note::default());
+        Record {
+            target: Target {
+                iss: "i".to_owned(),
+                what: What::User("ada".to_owned()),
+            },
+            rules: BTreeMap::from([(RuleKind::IssuedBefore, rule)]),
+            origin: None,
+        }
+    }
+
+    /// That everything is to be handed up again was forgotten when the connection broke before the
+    /// first answer: the next one went on from the position that the journal still had.
+    #[tokio::test]
+    async fn handing_everything_up_again_is_not_forgotten_when_the_connection_breaks() {
+        let clock = Arc::new(SystemClock);
+        let options = Options {
+            clock: Arc::clone(&clock) as _,
+            semantics: Arc::new(Semantics::default()),
+            live_max: limits::LIVE_DEFAULT,
+            sweep_settle: limits::SWEEP_SETTLE_DEFAULT,
+            accept_changed_meaning: false,
+        };
+        let mut numbers = 1..;
+        let journal = Journal::open(&Storage::Memory).unwrap();
+        let ledger = Ledger::open_inline(journal, &options, || numbers.next().unwrap()).unwrap();
+        let fleet = Arc::new(Fleet::alone(clock));
+        let group = fleet
+            .upstreams
+            .add("h:1".to_owned(), Kind::Hub, false, None);
+        let upstream = group.member("h:1");
+        let settings = Settings::default();
+        let sync = Sync::new(ledger.clone(), fleet, Arc::new(SystemNet), settings);
+        let run = Run {
+            node: NodeId(9),
+            boot: Boot(9),
+        };
+        let mark = Mark {
+            seq: 1,
+            cursor: vec![1],
+        };
+        let order = Merge {
+            records: vec![record()],
+            place: Some((Outbox::name(run), mark.encode())),
+            ..Merge::default()
+        };
+        ledger.merge(order).await.unwrap();
+        let mut outbox = Outbox::new(&sync, &upstream);
+        assert_eq!(outbox.saved(run).await.unwrap(), Some(mark));
+
+        upstream.update(|view| view.hand_ups = 1);
+        // Nothing is asked of the hub: so nobody need answer there.
+        let nowhere = tonic::transport::Endpoint::from_static("http://127.0.0.1:9").connect_lazy();
+        let mut client = Client::new(nowhere);
+        for _ in 0..2 {
+            assert_eq!(outbox.begin(&mut client, run).await.unwrap(), 0);
+        }
+    }
 
     /// A leaf's write was acknowledged at the hub's seq 100 while its watch had come to 60. Then a row
     /// that the hub itself had sent moved the position on, with the cursor of the watch: a hub restored

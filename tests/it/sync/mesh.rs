@@ -52,15 +52,7 @@ async fn a_write_that_waits_for_all_followers_is_in_force_everywhere_when_it_ret
         who: Some(v1::wait_for::Who::AllFollowers(true)),
         timeout: None,
     };
-    a.until("both follow", async |a| {
-        let followers = a.status().await.followers;
-        followers
-            .iter()
-            .filter(|follower| follower.connected)
-            .count()
-            == 2
-    })
-    .await;
+    a.until_followed_by(2).await;
     let spread = a
         .revoke_user_and_wait("ada", Some(all))
         .await
@@ -152,7 +144,7 @@ async fn a_leaf_without_a_hub_enforces_what_it_takes_says_so_and_hands_it_up_lat
         .unwrap();
     assert_eq!((spread.expected, spread.applied), (1, 0), "{spread:?}");
     assert!(
-        spread.pending[0].contains("no hub has it yet"),
+        spread.pending[0].contains("no hub is known to have it yet"),
         "{spread:?}"
     );
 

@@ -1,7 +1,9 @@
 //! Several nodes in this process, each the whole app, on sockets of a directory of their own.
 
+mod handing_up;
 mod mesh;
 mod waiting;
+mod waiting_leaf;
 
 use std::{
     path::{Path, PathBuf},
@@ -109,6 +111,15 @@ async fn connect(socket: &Path) -> Api {
 }
 
 impl Member {
+    async fn until_followed_by(&self, count: usize) {
+        self.until("followed", async |node| {
+            let followers = node.status().await.followers;
+            let connected = followers.iter().filter(|follower| follower.connected);
+            connected.count() == count
+        })
+        .await;
+    }
+
     async fn revoke_user(&self, sub: &str) -> v1::RevokeUserResponse {
         self.revoke_user_and_wait(sub, None).await
     }

@@ -19,15 +19,6 @@ fn wait_for(count: Option<u32>, timeout: Duration) -> v1::WaitFor {
 const SHORT: Duration = Duration::from_millis(300);
 
 impl Member {
-    async fn until_followed_by(&self, count: usize) {
-        self.until("followed", async |node| {
-            let followers = node.status().await.followers;
-            let connected = followers.iter().filter(|follower| follower.connected);
-            connected.count() == count
-        })
-        .await;
-    }
-
     async fn restore_user(&self, sub: &str, wait_for: v1::WaitFor) -> v1::Propagation {
         let user = v1::UserTarget {
             iss: "i".to_owned(),
