@@ -1,6 +1,7 @@
 //! Whom a node follows, and how level it is with them.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -254,21 +255,33 @@ impl Upstreams {
             .any(|(_, view)| view.has_caught_up && view.is_ready)
     }
 
+    /// Whether this node has caught up with everybody that there is. Of hubs it cannot know that:
+    /// those that it follows may wait themselves for another, which alone holds something.
     pub(super) fn all_have_answered(&self) -> bool {
         let groups = lock(&self.level.groups).clone();
-        groups.iter().all(|group| group.has_answered())
+        groups.iter().all(|group| match group.kind {
+            Kind::Peer => group.has_answered(),
+            Kind::Hub => group.is_this_node(),
+        })
     }
 
     pub(super) fn waiting_for(&self) -> Vec<String> {
         let groups = lock(&self.level.groups).clone();
-        let waiting = groups.iter().filter(|group| !group.has_answered());
+        let waiting = groups.iter().filter(|group| match group.kind {
+            Kind::Peer => !group.has_answered(),
+            Kind::Hub => !group.is_this_node(),
+        });
         waiting
             .map(|group| {
                 let others = group.others();
-                let caught_up = others.iter().filter(|view| view.has_caught_up).count();
+                let caught_up = nodes_caught_up_with(&others);
                 let expected = group.expected.unwrap_or(others.len().max(1));
+                let why = match group.kind {
+                    Kind::Hub if caught_up > 0 => ", and none of them is ready itself",
+                    _ => "",
+                };
                 format!(
-                    "{} {}: caught up with {caught_up} of {expected}",
+                    "{} {}: caught up with {caught_up} of {expected}{why}",
                     group.kind.as_str(),
                     group.name
                 )
@@ -316,32 +329,44 @@ impl Group {
         // and a node that had met nobody for ready.
         let members = self.members();
         let others = others_of(&members);
-        let caught_up = others.iter().filter(|view| view.has_caught_up).count();
         // An address that is this node's own has nobody else behind it; a name may yet show others.
         let least = match self.expected {
             Some(expected) => expected,
             None if self.is_name || others.len() == members.len() => 1,
             None => 0,
         };
-        caught_up == others.len() && caught_up >= least
+        others.iter().all(|view| view.has_caught_up) && nodes_caught_up_with(&others) >= least
     }
 
-    /// Since when this node is level with it, in nanoseconds; zero: never, all ones: nobody counts.
-    fn level(&self) -> u64 {
+    /// Whether it is an address of this node itself, so that nobody stands behind it.
+    fn is_this_node(&self) -> bool {
+        let members = self.members();
+        !self.is_name && !members.is_empty() && others_of(&members).is_empty()
+    }
+
+    /// Since when this node is level with it, in nanoseconds, zero: never; `None`: nobody counts.
+    fn level(&self) -> Option<u64> {
         let members = self.members();
         // A name that has never been resolved may hide anybody.
         if members.is_empty() {
-            return 0;
+            return Some(0);
         }
         let since =
             |view: &UpstreamView| view.level_at.map_or(0, |at| nanos_of(at).saturating_add(1));
         let others = others_of(&members);
         let levels = others.iter().map(since);
         match self.kind {
-            Kind::Peer => levels.min().unwrap_or(u64::MAX),
-            Kind::Hub => levels.max().unwrap_or(u64::MAX),
+            Kind::Peer => levels.min(),
+            Kind::Hub => levels.max(),
         }
     }
+}
+
+/// With how many nodes this one has caught up: one with two addresses is still one.
+fn nodes_caught_up_with(others: &[UpstreamView]) -> usize {
+    let caught_up = others.iter().filter(|view| view.has_caught_up);
+    let nodes: BTreeSet<NodeId> = caught_up.filter_map(|view| Some(view.run?.node)).collect();
+    nodes.len()
 }
 
 /// What is known of those that are not this node itself.
@@ -355,9 +380,10 @@ impl Level {
         // Held to the end: what was computed before another change must not be stored after it.
         let groups = lock(&self.groups);
         let of_kind = |kind| groups.iter().filter(move |group| group.kind == kind);
-        // Every peer must be level; of hubs, which know the same, the best counts.
-        let peers = of_kind(Kind::Peer).map(|group| group.level()).min();
-        let hubs = of_kind(Kind::Hub).map(|group| group.level()).max();
+        // Every peer must be level; of hubs, which know the same, the best counts. An entry that is
+        // this node itself vouches for nobody else.
+        let peers = of_kind(Kind::Peer).filter_map(|group| group.level()).min();
+        let hubs = of_kind(Kind::Hub).filter_map(|group| group.level()).max();
         let since = peers.into_iter().chain(hubs).min().unwrap_or(u64::MAX);
         self.since.store(since, Ordering::Release);
     }
