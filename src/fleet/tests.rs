@@ -142,3 +142,27 @@ fn a_hub_that_is_this_node_itself_vouches_for_nobody_else() {
     let staleness = fleet.staleness().unwrap();
     assert!((7..9).contains(&staleness.as_secs()), "{staleness:?}");
 }
+
+/// A node at an address was replaced by another. What the first had acknowledged was known to be
+/// enforced, and was taken for what the second had.
+#[test]
+fn what_was_known_of_a_node_says_nothing_of_another_at_its_address() {
+    let fleet = fleet();
+    let now = fleet.steady();
+    let group = fleet
+        .upstreams
+        .add("b:1".to_owned(), Kind::Peer, false, None);
+    let upstream = group.member("b:1");
+    met(&upstream, 1, false, now);
+    let run = |node, boot| Run {
+        node: NodeId(node),
+        boot: Boot(boot),
+    };
+    upstream.met(run(1, 12));
+    assert!(fleet.staleness().is_some(), "another run of the same node");
+    upstream.met(run(2, 2));
+    assert_eq!(fleet.staleness(), None);
+    assert!(!fleet.is_ready());
+    let view = upstream.view();
+    assert!(!view.has_caught_up && view.heard_at.is_none());
+}

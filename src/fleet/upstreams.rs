@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -81,6 +81,8 @@ pub struct UpstreamView {
     /// By the steady clock: everything that anybody it speaks for had acknowledged by then is. Of a
     /// peer the same, since every peer is followed; a hub also tells how stale it is itself.
     pub level_at: Option<Duration>,
+    /// How stale it last said to be itself; `None`: it has never been level, or has not said.
+    pub staleness: Option<Duration>,
     /// The last seq of its journal that was dealt with.
     pub seq: u64,
     /// The newest seq of its journal, as far as it said.
@@ -121,6 +123,8 @@ pub struct Upstream {
     /// What it is to this node.
     pub kind: Kind,
     view: Mutex<UpstreamView>,
+    /// Whether its name, if it was found by one, had it when that was last resolved.
+    is_listed: AtomicBool,
     level: Arc<Level>,
 }
 
@@ -306,12 +310,28 @@ impl Group {
             address: address.to_owned(),
             kind: self.kind,
             view: Mutex::default(),
+            is_listed: AtomicBool::new(true),
             level: Arc::clone(&self.level),
         });
         members.push(Arc::clone(&member));
         drop(members);
         self.level.compute();
         member
+    }
+
+    /// Whether it has a member at this address.
+    pub fn has(&self, address: &str) -> bool {
+        let members = lock(&self.members);
+        members.iter().any(|member| member.address == address)
+    }
+
+    /// The name was resolved: which of the members it has now.
+    pub fn note_listed(&self, is_listed: impl Fn(&str) -> bool) {
+        for member in self.members() {
+            let is_listed = is_listed(&member.address);
+            member.is_listed.store(is_listed, Ordering::Relaxed);
+        }
+        self.level.compute();
     }
 
     /// Takes a member out: it no longer counts.
@@ -369,10 +389,26 @@ fn nodes_caught_up_with(others: &[UpstreamView]) -> usize {
     nodes.len()
 }
 
-/// What is known of those that are not this node itself.
+/// What is known of those that are not this node itself, and have not moved: of a node that was met at
+/// an address which its name has lost, and since then at one that the name has, only the latter counts.
 fn others_of(members: &[Arc<Upstream>]) -> Vec<UpstreamView> {
-    let views = members.iter().map(|member| member.view());
-    views.filter(|view| view.phase != Phase::Itself).collect()
+    let views = members.iter().map(|member| {
+        let is_listed = member.is_listed.load(Ordering::Relaxed);
+        (is_listed, member.view())
+    });
+    let others: Vec<_> = views
+        .filter(|(_, view)| view.phase != Phase::Itself)
+        .collect();
+    let node_of = |view: &UpstreamView| view.run.map(|run| run.node);
+    let listed = others.iter().filter(|(is_listed, _)| *is_listed);
+    let at_listed: BTreeSet<NodeId> = listed.filter_map(|(_, view)| node_of(view)).collect();
+    let has_moved =
+        |view: &UpstreamView| node_of(view).is_some_and(|node| at_listed.contains(&node));
+    others
+        .into_iter()
+        .filter(|(is_listed, view)| *is_listed || !has_moved(view))
+        .map(|(_, view)| view)
+        .collect()
 }
 
 impl Level {
@@ -395,6 +431,20 @@ impl Upstream {
         lock(&self.view).clone()
     }
 
+    /// This run of this node answers at the address. What another node that answered there before had
+    /// acknowledged says nothing of this one.
+    pub fn met(&self, run: Run) {
+        self.update(|view| {
+            if view.run.is_some_and(|before| before.node != run.node) {
+                (view.heard_at, view.level_at, view.staleness) = (None, None, None);
+                (view.has_caught_up, view.is_ready) = (false, false);
+                (view.seq, view.head) = (0, 0);
+                view.compared = None;
+            }
+            view.run = Some(run);
+        });
+    }
+
     /// A nonce that was sent at `sent_at` was echoed by an upstream that is `staleness` stale itself;
     /// `None`: it has never been level. What was once true of the past stays true.
     pub fn heard(&self, sent_at: Duration, staleness: Option<Duration>) {
@@ -403,6 +453,7 @@ impl Upstream {
             Kind::Hub => staleness.map(|theirs| sent_at.saturating_sub(theirs)),
         };
         self.update(|view| {
+            view.staleness = staleness;
             view.heard_at = view.heard_at.max(Some(sent_at));
             view.level_at = view.level_at.max(level_at);
         });

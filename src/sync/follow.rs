@@ -123,6 +123,7 @@ impl Follow {
             is_first,
         } = self.begin().await?;
         self.met = Some(begun.run);
+        self.upstream.met(begun.run);
         if begun.run.node != wanted.node {
             // The cursor is of another node: it would read everything again for nothing.
             return Err("another node answers at this address now".to_owned().into());
@@ -176,7 +177,12 @@ impl Follow {
 
     /// Who answers at this address: only then is it known which cursor to go on from.
     async fn probe(&self, client: &mut Client) -> Result<Run, Ended> {
-        self.upstream.update(|view| view.phase = Phase::Connecting);
+        self.upstream.update(|view| {
+            // It stays this node itself until somebody else answers: nobody is to be waited for.
+            if view.phase != Phase::Itself {
+                view.phase = Phase::Connecting;
+            }
+        });
         let ask = Ask {
             start: v1::Start::Now,
             ..Ask::default()
@@ -278,7 +284,6 @@ impl Follow {
         let now = self.sync.ledger.wall();
         self.upstream.update(|view| {
             view.phase = Phase::CatchingUp;
-            view.run = Some(run);
             view.connected_at = Some(now);
             view.last_error.clear();
             view.is_ready = false;
