@@ -79,7 +79,7 @@ async fn follow_name(
         let answer = tokio::time::timeout(limits::DNS_INTERVAL, sync.net.resolve(host, port));
         let failure = match name.following_until(answer).await {
             Ok(Ok(found)) if !found.is_empty() => {
-                name.answered(found.into_iter().collect(), stop);
+                name.answered(&found.into_iter().collect(), stop);
                 None
             }
             // Somebody must be there: whoever asks may be it.
@@ -114,7 +114,7 @@ impl Name<'_> {
     }
 
     /// Sorted, so that of too many the same are followed each time.
-    fn answered(&mut self, found: BTreeSet<SocketAddr>, stop: &CancellationToken) {
+    fn answered(&mut self, found: &BTreeSet<SocketAddr>, stop: &CancellationToken) {
         let since = self
             .last_answer
             .map_or(Duration::ZERO, |last| last.elapsed());

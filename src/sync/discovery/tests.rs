@@ -119,7 +119,7 @@ async fn an_address_that_leaves_counts_until_answers_have_lacked_it_for_long() {
     );
     let mut following = Following::of(both.clone());
     following.answer(both.clone(), SECOND).await;
-    let nearly = limits::DNS_LACKED - limits::DNS_INTERVAL;
+    let nearly = limits::DNS_LACKED.saturating_sub(limits::DNS_INTERVAL);
     following.answer(one.clone(), nearly).await;
     // Time without answers is none in which they lack anybody.
     for none in [Answer::Failure, addresses(&[]), Answer::Never] {

@@ -1,6 +1,7 @@
 //! Several nodes in this process, each the whole app, on sockets of a directory of their own.
 
 mod mesh;
+mod told;
 
 use std::{
     path::{Path, PathBuf},
