@@ -207,6 +207,12 @@ pub const PEER_EAGER_INTERVAL: Duration = Duration::from_secs(1);
 pub const PEER_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Records of an upstream that are merged in one transaction, about.
 pub const MERGE_RECORDS_MAX: usize = 8 * 1024;
+/// Bytes of an upstream's records that are merged in one transaction, about: a record with many writers
+/// and exceptions is large, and all of them wait in memory.
+pub const MERGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long after records of an upstream that could not be read they are read again: they may have been
+/// written anew, and reading takes all that has come since.
+pub const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 /// Merged states of which it is remembered that they were merged: about 5 MB.
 pub const KNOWN_STATES_MAX: usize = 64 * 1024;
 /// How long a node keeps what it has from one peer before it tells another: in a mesh that one

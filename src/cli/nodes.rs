@@ -18,6 +18,11 @@ pub(super) struct Upstream {
     /// How long ago it was known to be level; null: never.
     age_ms: Option<u64>,
     lag: u64,
+    /// Where this node goes on in its journal, and where that ends.
+    seq: u64,
+    head: u64,
+    /// How stale it says to be itself; null: it has not said, or was never level.
+    staleness_ms: Option<u64>,
     #[serde(skip_serializing_if = "String::is_empty")]
     last_error: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +83,9 @@ impl From<v1::UpstreamStatus> for Upstream {
             node_id: upstream.node_id,
             age_ms: millis(upstream.age),
             lag: upstream.lag,
+            seq: upstream.seq,
+            head: upstream.head,
+            staleness_ms: millis(upstream.staleness),
             last_error: upstream.last_error,
             connected_at: upstream.connected_at.as_ref().map(rfc3339),
             received: upstream.received,

@@ -57,7 +57,7 @@ impl Join {
         }
         let is_over = upstreams.are_none()
             || upstreams.have_one_ready()
-            // All of them wait for each other: together they know all that there is.
+            // A mesh of which all wait for each other: together they know all that there is.
             || upstreams.all_have_answered()
             || (self.policy == JoinPolicy::Alone && self.waited(steady()) >= self.timeout);
         if is_over {
@@ -75,8 +75,8 @@ impl Join {
             }
             JoinPolicy::Alone => "goes on alone".to_owned(),
             JoinPolicy::Wait => {
-                "waits until one is ready, or all have answered; join = \"alone\" would go on \
-                 without them"
+                "waits until one is ready, or all peers have answered; join = \"alone\" would go \
+                 on without them"
                     .to_owned()
             }
         };

@@ -1,9 +1,10 @@
 //! Whom a node follows, and how level it is with them.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -80,6 +81,8 @@ pub struct UpstreamView {
     /// By the steady clock: everything that anybody it speaks for had acknowledged by then is. Of a
     /// peer the same, since every peer is followed; a hub also tells how stale it is itself.
     pub level_at: Option<Duration>,
+    /// How stale it last said to be itself; `None`: it has never been level, or has not said.
+    pub staleness: Option<Duration>,
     /// The last seq of its journal that was dealt with.
     pub seq: u64,
     /// The newest seq of its journal, as far as it said.
@@ -122,6 +125,8 @@ pub struct Upstream {
     /// What it is to this node.
     pub kind: Kind,
     view: Mutex<UpstreamView>,
+    /// Whether its name, if it was found by one, had it when that was last resolved.
+    is_listed: AtomicBool,
     level: Arc<Level>,
 }
 
@@ -256,21 +261,33 @@ impl Upstreams {
             .any(|(_, view)| view.has_caught_up && view.is_ready)
     }
 
+    /// Whether this node has caught up with everybody that there is. Of hubs it cannot know that:
+    /// those that it follows may wait themselves for another, which alone holds something.
     pub(super) fn all_have_answered(&self) -> bool {
         let groups = lock(&self.level.groups).clone();
-        groups.iter().all(|group| group.has_answered())
+        groups.iter().all(|group| match group.kind {
+            Kind::Peer => group.has_answered(),
+            Kind::Hub => group.is_this_node(),
+        })
     }
 
     pub(super) fn waiting_for(&self) -> Vec<String> {
         let groups = lock(&self.level.groups).clone();
-        let waiting = groups.iter().filter(|group| !group.has_answered());
+        let waiting = groups.iter().filter(|group| match group.kind {
+            Kind::Peer => !group.has_answered(),
+            Kind::Hub => !group.is_this_node(),
+        });
         waiting
             .map(|group| {
                 let others = group.others();
-                let caught_up = others.iter().filter(|view| view.has_caught_up).count();
+                let caught_up = nodes_caught_up_with(&others);
                 let expected = group.expected.unwrap_or(others.len().max(1));
+                let why = match group.kind {
+                    Kind::Hub if caught_up > 0 => ", and none of them is ready itself",
+                    _ => "",
+                };
                 format!(
-                    "{} {}: caught up with {caught_up} of {expected}",
+                    "{} {}: caught up with {caught_up} of {expected}{why}",
                     group.kind.as_str(),
                     group.name
                 )
@@ -295,12 +312,28 @@ impl Group {
             address: address.to_owned(),
             kind: self.kind,
             view: Mutex::default(),
+            is_listed: AtomicBool::new(true),
             level: Arc::clone(&self.level),
         });
         members.push(Arc::clone(&member));
         drop(members);
         self.level.compute();
         member
+    }
+
+    /// Whether it has a member at this address.
+    pub fn has(&self, address: &str) -> bool {
+        let members = lock(&self.members);
+        members.iter().any(|member| member.address == address)
+    }
+
+    /// The name was resolved: which of the members it has now.
+    pub fn note_listed(&self, is_listed: impl Fn(&str) -> bool) {
+        for member in self.members() {
+            let is_listed = is_listed(&member.address);
+            member.is_listed.store(is_listed, Ordering::Relaxed);
+        }
+        self.level.compute();
     }
 
     /// Takes a member out: it no longer counts.
@@ -318,38 +351,66 @@ impl Group {
         // and a node that had met nobody for ready.
         let members = self.members();
         let others = others_of(&members);
-        let caught_up = others.iter().filter(|view| view.has_caught_up).count();
         // An address that is this node's own has nobody else behind it; a name may yet show others.
         let least = match self.expected {
             Some(expected) => expected,
             None if self.is_name || others.len() == members.len() => 1,
             None => 0,
         };
-        caught_up == others.len() && caught_up >= least
+        others.iter().all(|view| view.has_caught_up) && nodes_caught_up_with(&others) >= least
     }
 
-    /// Since when this node is level with it, in nanoseconds; zero: never, all ones: nobody counts.
-    fn level(&self) -> u64 {
+    /// Whether it is an address of this node itself, so that nobody stands behind it.
+    fn is_this_node(&self) -> bool {
+        let members = self.members();
+        !self.is_name && !members.is_empty() && others_of(&members).is_empty()
+    }
+
+    /// Since when this node is level with it, in nanoseconds, zero: never; `None`: nobody counts.
+    fn level(&self) -> Option<u64> {
         let members = self.members();
         // A name that has never been resolved may hide anybody.
         if members.is_empty() {
-            return 0;
+            return Some(0);
         }
         let since =
             |view: &UpstreamView| view.level_at.map_or(0, |at| nanos_of(at).saturating_add(1));
         let others = others_of(&members);
         let levels = others.iter().map(since);
         match self.kind {
-            Kind::Peer => levels.min().unwrap_or(u64::MAX),
-            Kind::Hub => levels.max().unwrap_or(u64::MAX),
+            Kind::Peer => levels.min(),
+            Kind::Hub => levels.max(),
         }
     }
 }
 
-/// What is known of those that are not this node itself.
+/// With how many nodes this one has caught up: one with two addresses is still one.
+fn nodes_caught_up_with(others: &[UpstreamView]) -> usize {
+    let caught_up = others.iter().filter(|view| view.has_caught_up);
+    let nodes: BTreeSet<NodeId> = caught_up.filter_map(|view| Some(view.run?.node)).collect();
+    nodes.len()
+}
+
+/// What is known of those that are not this node itself, and have not moved: of a node that was met at
+/// an address which its name has lost, and since then at one that the name has, only the latter counts.
 fn others_of(members: &[Arc<Upstream>]) -> Vec<UpstreamView> {
-    let views = members.iter().map(|member| member.view());
-    views.filter(|view| view.phase != Phase::Itself).collect()
+    let views = members.iter().map(|member| {
+        let is_listed = member.is_listed.load(Ordering::Relaxed);
+        (is_listed, member.view())
+    });
+    let others: Vec<_> = views
+        .filter(|(_, view)| view.phase != Phase::Itself)
+        .collect();
+    let node_of = |view: &UpstreamView| view.run.map(|run| run.node);
+    let listed = others.iter().filter(|(is_listed, _)| *is_listed);
+    let at_listed: BTreeSet<NodeId> = listed.filter_map(|(_, view)| node_of(view)).collect();
+    let has_moved =
+        |view: &UpstreamView| node_of(view).is_some_and(|node| at_listed.contains(&node));
+    others
+        .into_iter()
+        .filter(|(is_listed, view)| *is_listed || !has_moved(view))
+        .map(|(_, view)| view)
+        .collect()
 }
 
 impl Level {
@@ -357,9 +418,10 @@ impl Level {
         // Held to the end: what was computed before another change must not be stored after it.
         let groups = lock(&self.groups);
         let of_kind = |kind| groups.iter().filter(move |group| group.kind == kind);
-        // Every peer must be level; of hubs, which know the same, the best counts.
-        let peers = of_kind(Kind::Peer).map(|group| group.level()).min();
-        let hubs = of_kind(Kind::Hub).map(|group| group.level()).max();
+        // Every peer must be level; of hubs, which know the same, the best counts. An entry that is
+        // this node itself vouches for nobody else.
+        let peers = of_kind(Kind::Peer).filter_map(|group| group.level()).min();
+        let hubs = of_kind(Kind::Hub).filter_map(|group| group.level()).max();
         let since = peers.into_iter().chain(hubs).min().unwrap_or(u64::MAX);
         self.since.store(since, Ordering::Release);
     }
@@ -371,6 +433,20 @@ impl Upstream {
         lock(&self.view).clone()
     }
 
+    /// This run of this node answers at the address. What another node that answered there before had
+    /// acknowledged says nothing of this one.
+    pub fn met(&self, run: Run) {
+        self.update(|view| {
+            if view.run.is_some_and(|before| before.node != run.node) {
+                (view.heard_at, view.level_at, view.staleness) = (None, None, None);
+                (view.has_caught_up, view.is_ready) = (false, false);
+                (view.seq, view.head) = (0, 0);
+                view.compared = None;
+            }
+            view.run = Some(run);
+        });
+    }
+
     /// A nonce that was sent at `sent_at` was echoed by an upstream that is `staleness` stale itself;
     /// `None`: it has never been level. What was once true of the past stays true.
     pub fn heard(&self, sent_at: Duration, staleness: Option<Duration>) {
@@ -379,6 +455,7 @@ impl Upstream {
             Kind::Hub => staleness.map(|theirs| sent_at.saturating_sub(theirs)),
         };
         self.update(|view| {
+            view.staleness = staleness;
             view.heard_at = view.heard_at.max(Some(sent_at));
             view.level_at = view.level_at.max(level_at);
         });

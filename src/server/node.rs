@@ -113,6 +113,9 @@ fn upstreams(fleet: &Fleet) -> Vec<v1::UpstreamStatus> {
                 compared_at: compared.as_ref().and_then(|last| outward::time(last.at)),
                 ranges_differing,
                 not_compared_because,
+                seq: view.seq,
+                head: view.head,
+                staleness: outward::staleness(view.staleness),
             }
         })
         .collect()

@@ -1,12 +1,21 @@
 //! From a configured entry to the nodes that stand behind it.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{fleet::Group, limits};
+use crate::{
+    fleet::{Group, Phase},
+    limits,
+};
 
 use super::{Address, Place, Sync, follow::Follow, until};
 
@@ -67,10 +76,10 @@ async fn follow_name(
     };
     let mut had_failed = false;
     loop {
-        let answer = tokio::time::timeout(limits::DNS_INTERVAL, sync.net.resolve(host, port)).await;
-        let failure = match answer {
+        let answer = tokio::time::timeout(limits::DNS_INTERVAL, sync.net.resolve(host, port));
+        let failure = match name.following_until(answer).await {
             Ok(Ok(found)) if !found.is_empty() => {
-                name.answered(&found, stop);
+                name.answered(&found.into_iter().collect(), stop);
                 None
             }
             // Somebody must be there: whoever asks may be it.
@@ -85,19 +94,27 @@ async fn follow_name(
             }
         }
         had_failed = failure.is_some();
-        let mut next = std::pin::pin!(tokio::time::sleep(limits::DNS_INTERVAL));
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut next => break,
-                Some(()) = name.follows.next() => {}
-            }
-        }
+        let pause = tokio::time::sleep(limits::DNS_INTERVAL);
+        name.following_until(pause).await;
     }
 }
 
 impl Name<'_> {
-    fn answered(&mut self, found: &[SocketAddr], stop: &CancellationToken) {
+    /// Goes on following while something else is waited for: a resolver may be slow, and records are
+    /// not to wait for it.
+    async fn following_until<T>(&mut self, done: impl Future<Output = T>) -> T {
+        let mut done = std::pin::pin!(done);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut done => return done,
+                Some(()) = self.follows.next() => {}
+            }
+        }
+    }
+
+    /// Sorted, so that of too many the same are followed each time.
+    fn answered(&mut self, found: &BTreeSet<SocketAddr>, stop: &CancellationToken) {
         let since = self
             .last_answer
             .map_or(Duration::ZERO, |last| last.elapsed());
@@ -112,7 +129,10 @@ impl Name<'_> {
                 self.begin(*address, stop.child_token());
             }
         }
+        self.tell_of_too_many(found.len());
         let group = self.group;
+        let found: BTreeSet<String> = found.iter().map(ToString::to_string).collect();
+        group.note_listed(|address| found.contains(address));
         self.listed.retain(|address, entry| {
             let stays = entry.lacked < limits::DNS_LACKED;
             if !stays {
@@ -125,6 +145,30 @@ impl Name<'_> {
                 group.remove(address);
             }
             stays
+        });
+    }
+
+    /// What is not followed must not look as if it were: it stands in the place of an upstream with
+    /// which this node is never level.
+    fn tell_of_too_many(&self, count: usize) {
+        let is_told = self.group.has(&self.group.name);
+        if count <= limits::UPSTREAMS_MAX {
+            if is_told {
+                self.group.remove(&self.group.name);
+            }
+            return;
+        }
+        let error = format!(
+            "the name has {count} addresses, and {} are followed: have fewer in one mesh, or make \
+             leaves of most",
+            limits::UPSTREAMS_MAX
+        );
+        if !is_told {
+            tracing::error!(name = self.group.name, error, "not everybody is followed");
+        }
+        self.group.member(&self.group.name).update(|view| {
+            view.phase = Phase::Failed;
+            view.last_error = error;
         });
     }
 
@@ -141,3 +185,6 @@ impl Name<'_> {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests;

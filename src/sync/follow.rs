@@ -2,26 +2,21 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
-
 use crate::{
-    fleet::{Kind, Phase, Role, Run, Upstream},
-    ledger::{Cursor, Merge},
+    fleet::{Kind, NodeId, Phase, Role, Run, Upstream},
     limits,
-    model::Record,
-    proto::v1::{self, Heartbeat, WatchMode, watch_revocations_response::Event},
+    proto::v1::{self, watch_revocations_response::Event},
     wire,
 };
 
 use super::{
     Place, Sync,
-    acks::Acks,
     backoff::Backoff,
     connection::{self, Ask, Begun, Client, Ended, Messages},
-    held::{Held, Level},
     net::{self, Pulse},
     outbox::Outbox,
     repair,
+    session::{Session, caught_up_name, gather, take_in},
 };
 
 /// One node to follow.
@@ -32,6 +27,8 @@ pub(super) struct Follow {
     /// Who answered there last, and the last cursor up to which everything is durable here.
     met: Option<Run>,
     durable: Option<(Run, Vec<u8>)>,
+    /// Whom it has caught up with, as far as that may not be in the journal yet.
+    caught_up: Option<NodeId>,
     outbox: Outbox,
     backoff: Backoff,
     /// When digests are compared.
@@ -47,15 +44,6 @@ struct Begin {
     begun: Begun,
     wanted: Run,
     is_first: bool,
-}
-
-/// One connection.
-struct Session {
-    run: Run,
-    acks: Acks,
-    held: Held,
-    /// Of a node that was never followed before: by which bounds it keeps what it sends.
-    bounds_of_first: Option<crate::model::Bounds>,
 }
 
 impl Follow {
@@ -74,6 +62,7 @@ impl Follow {
             place,
             met: None,
             durable: None,
+            caught_up: None,
             rewinds: sync.ledger.rewinds(),
         }
     }
@@ -126,6 +115,7 @@ impl Follow {
             is_first,
         } = self.begin().await?;
         self.met = Some(begun.run);
+        self.upstream.met(begun.run);
         if begun.run.node != wanted.node {
             // The cursor is of another node: it would read everything again for nothing.
             return Err("another node answers at this address now".to_owned().into());
@@ -161,7 +151,7 @@ impl Follow {
             None => self.probe(&mut client).await?,
         };
         let cursor = self.cursor(wanted).await?;
-        let is_first = cursor.is_empty();
+        let is_first = self.is_first(wanted).await?;
         let ask = Ask {
             cursor,
             start: v1::Start::Beginning,
@@ -179,13 +169,29 @@ impl Follow {
 
     /// Who answers at this address: only then is it known which cursor to go on from.
     async fn probe(&self, client: &mut Client) -> Result<Run, Ended> {
-        self.upstream.update(|view| view.phase = Phase::Connecting);
+        self.upstream.update(|view| {
+            // It stays this node itself until somebody else answers: nobody is to be waited for.
+            if view.phase != Phase::Itself {
+                view.phase = Phase::Connecting;
+            }
+        });
         let ask = Ask {
             start: v1::Start::Now,
             ..Ask::default()
         };
         let begun = connection::watch(client, &self.sync.ledger, self.role(), ask).await?;
         Ok(begun.run)
+    }
+
+    /// Whether this node has never caught up with it. A cursor is no sign of that: there is one after
+    /// the first message.
+    async fn is_first(&self, run: Run) -> Result<bool, Ended> {
+        if self.caught_up == Some(run.node) {
+            return Ok(false);
+        }
+        let known = self.sync.ledger.remembered(caught_up_name(run)).await;
+        let known = known.map_err(|error| format!("the journal cannot be read: {error}"))?;
+        Ok(known.is_none())
     }
 
     async fn cursor(&self, run: Run) -> Result<Vec<u8>, Ended> {
@@ -213,16 +219,12 @@ impl Follow {
         } = begun;
         self.note_met(run, &hello);
         let bounds = wire::bounds_in(hello.bounds.clone());
-        let session = Session {
-            acks: Acks::new(hello.watch_id),
-            held: Held::default(),
-            bounds_of_first: bounds.filter(|_| is_first && hello.mode() != WatchMode::Resumed),
-            run,
-        };
+        let session = Session::new(run, hello.watch_id, bounds.filter(|_| is_first));
         let Self {
             sync,
             upstream,
             durable,
+            caught_up,
             outbox,
             backoff,
             comparing,
@@ -243,7 +245,11 @@ impl Follow {
                     }
                 };
                 let message = gather(message, &mut messages, &mut waiting)?;
+                let is_caught_up = matches!(message.event, Some(Event::CaughtUp(_)));
                 take_in(sync, upstream, &session, durable, message).await?;
+                if is_caught_up && session.is_whole() {
+                    *caught_up = Some(run.node);
+                }
                 if upstream.view().phase == Phase::Following {
                     backoff.reset();
                 }
@@ -257,6 +263,7 @@ impl Follow {
                 Err(error)
             }
             error = repair::run(sync, upstream, client, comparing) => Err(error),
+            error = session.to_be_read_again() => Err(error),
             _ = rewinds.changed() => {
                 *durable = Some((run, Vec::new()));
                 Err("the clock was set back: reading everything again".to_owned().into())
@@ -282,7 +289,6 @@ impl Follow {
         let now = self.sync.ledger.wall();
         self.upstream.update(|view| {
             view.phase = Phase::CatchingUp;
-            view.run = Some(run);
             view.connected_at = Some(now);
             view.last_error.clear();
             view.is_ready = false;
@@ -308,162 +314,4 @@ async fn next_message(messages: &mut Messages) -> Result<v1::WatchRevocationsRes
         .await
         .map_err(|_| "a message did not come to its end in time".to_owned())??;
     message.ok_or_else(|| "it ended the watch".to_owned().into())
-}
-
-/// A message with records, and the records of those behind it that have come already: one transaction
-/// for all of them. What comes next and is none of them stays waiting.
-fn gather(
-    mut message: v1::WatchRevocationsResponse,
-    messages: &mut Messages,
-    waiting: &mut Option<v1::WatchRevocationsResponse>,
-) -> Result<v1::WatchRevocationsResponse, Ended> {
-    let Some(Event::Records(records)) = &mut message.event else {
-        return Ok(message);
-    };
-    while records.revocations.len() < limits::MERGE_RECORDS_MAX {
-        let Some(next) = messages.message().now_or_never() else {
-            break;
-        };
-        let Some(next) = next? else { break };
-        if let Some(Event::Records(more)) = next.event {
-            records.revocations.extend(more.revocations);
-            message.cursor = next.cursor;
-        } else {
-            *waiting = Some(next);
-            break;
-        }
-    }
-    Ok(message)
-}
-
-/// Deals with one message: what it says is enforced, and if the disk works durable, when this
-/// returns.
-async fn take_in(
-    sync: &Sync,
-    upstream: &Upstream,
-    session: &Session,
-    durable: &mut Option<(Run, Vec<u8>)>,
-    message: v1::WatchRevocationsResponse,
-) -> Result<(), Ended> {
-    let v1::WatchRevocationsResponse { cursor, event } = message;
-    let place = (Sync::cursor_name(session.run), cursor.clone());
-    let mut order = Merge {
-        place: Some(place),
-        ..Merge::default()
-    };
-    let mut is_level = None;
-    match event {
-        Some(Event::Records(records)) => {
-            order.records = readable(upstream, records.revocations);
-        }
-        Some(Event::CaughtUp(caught_up)) => {
-            caught_up_with(sync, upstream, session, caught_up).await?;
-        }
-        Some(Event::Heartbeat(heartbeat)) => is_level = Some(heartbeat),
-        Some(Event::Hello(_)) | None => {}
-    }
-    let merged = sync
-        .ledger
-        .merge(order)
-        .await
-        .map_err(|error| error.to_string())?;
-    session
-        .held
-        .add(merged.held.iter().flatten().copied(), &cursor);
-    if merged.durable {
-        *durable = Some((session.run, cursor.clone()));
-        session.acks.durable(cursor.clone(), merged.changed > 0);
-    }
-    let at = Cursor::decode(&cursor);
-    upstream.update(|view| {
-        view.changed += merged.changed;
-        if let Some(at) = at {
-            (view.seq, view.head) = (at.seq, view.head.max(at.head));
-        }
-    });
-    if let Some(heartbeat) = is_level {
-        hear(sync, upstream, session, &heartbeat).await;
-    }
-    Ok(())
-}
-
-/// Those of the records that can be read: the others harm nobody but are not hidden.
-fn readable(upstream: &Upstream, sent: Vec<v1::Revocation>) -> Vec<Record> {
-    let received = sent.len() as u64;
-    let mut records = Vec::with_capacity(sent.len());
-    let mut refused = 0;
-    for revocation in sent {
-        match wire::record_in(revocation) {
-            Ok(record) => records.push(record),
-            Err(problem) => {
-                tracing::error!(
-                    upstream = upstream.address,
-                    problem,
-                    "a record cannot be taken in"
-                );
-                refused += 1;
-            }
-        }
-    }
-    upstream.update(|view| {
-        view.received += received;
-        view.refused += refused;
-    });
-    records
-}
-
-async fn caught_up_with(
-    sync: &Sync,
-    upstream: &Upstream,
-    session: &Session,
-    caught_up: v1::CaughtUp,
-) -> Result<(), Ended> {
-    if let Some(bounds) = &session.bounds_of_first {
-        let known = sync.ledger.caught_up_from(bounds.clone()).await;
-        known.map_err(|error| error.to_string())?;
-    }
-    tracing::info!(
-        upstream = upstream.address,
-        ready = caught_up.ready,
-        "caught up"
-    );
-    upstream.update(|view| {
-        view.phase = Phase::Following;
-        view.has_caught_up = true;
-        view.is_ready = caught_up.ready;
-    });
-    session.held.reached(if caught_up.ready {
-        Level::Ready
-    } else {
-        Level::CaughtUp
-    });
-    Ok(())
-}
-
-async fn hear(sync: &Sync, upstream: &Upstream, session: &Session, heartbeat: &Heartbeat) {
-    let sent_at = match heartbeat.nonce {
-        0 => None,
-        nonce => session.acks.echoed(nonce),
-    };
-    let theirs = heartbeat
-        .staleness
-        .and_then(|staleness| staleness.try_into().ok());
-    upstream.update(|view| {
-        view.head = heartbeat.head;
-        view.is_ready |= heartbeat.ready;
-    });
-    let view = upstream.view();
-    if heartbeat.ready && view.phase == Phase::Following && view.seq >= heartbeat.head {
-        session.held.reached(Level::Ready);
-    }
-    if let Some(sent_at) = sent_at {
-        upstream.heard(sent_at, theirs);
-    }
-    if let Some(time) = heartbeat.server_time
-        && sent_at.is_some()
-    {
-        let time = wire::time_in(time);
-        // Whether it is believed does not concern this connection.
-        drop(sync.ledger.hear_of_time(time).await);
-    }
 }

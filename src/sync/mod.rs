@@ -23,6 +23,7 @@ mod held;
 mod net;
 mod outbox;
 mod repair;
+mod session;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

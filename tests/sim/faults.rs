@@ -4,4 +4,5 @@ mod clocks;
 mod disks;
 mod leaves;
 mod links;
+mod names;
 mod starts;

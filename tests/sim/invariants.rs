@@ -29,7 +29,7 @@ const LEVEL_WITHIN: Duration = Duration::from_secs(120);
 pub(crate) struct Sampled {
     /// Writes that it was seen to enforce, on the disk that it has.
     denied: BTreeSet<usize>,
-    /// Of a node with a fresh disk that did not say ACTIVE yet: what all others enforced then.
+    /// Of a node with a fresh disk that did not say ACTIVE yet: what the others hold since then.
     must_know: Option<BTreeSet<usize>>,
 }
 
@@ -115,28 +115,30 @@ impl World {
         }
     }
 
-    /// **I8**: a node whose disk was lost says nothing to be ACTIVE that all others denied since
-    /// then, from its first answer on.
+    /// **I8**: a node whose disk was lost says nothing to be ACTIVE that the others hold since then,
+    /// from its first answer on.
     fn nobody_says_active_unsynced(
         &mut self,
         node: usize,
         live: &Live,
         verdicts: &[(usize, Verdict)],
     ) {
+        let Some(mut must_know) = self.nodes[node].sampled.must_know.take() else {
+            return;
+        };
+        let still = self.held_by_others(node);
+        must_know.retain(|number| still.contains(number));
         if live
             .fleet
             .may_say_active(live.fleet.knowledge(), None)
             .is_err()
         {
+            self.nodes[node].sampled.must_know = Some(must_know);
             return;
         }
-        let Some(must_know) = self.nodes[node].sampled.must_know.take() else {
-            return;
-        };
-        let still = self.denied_by_all_others(node);
         for (number, verdict) in verdicts {
             let write = &self.history.writes[*number];
-            if *verdict == Verdict::Active && must_know.contains(number) && still.contains(number) {
+            if *verdict == Verdict::Active && must_know.contains(number) {
                 self.hold("I8", self.history.is_lifted(write), || {
                     let name = &self.nodes[node].name;
                     format!("{name} answers without having synced: it does not know {write:?}")
@@ -147,27 +149,46 @@ impl World {
 
     /// Begins to watch a node with an empty disk for I8.
     pub(crate) fn expect_sync(&mut self, node: usize) {
-        let must_know = self.denied_by_all_others(node);
+        let must_know = self.held_by_others(node);
         self.nodes[node].sampled.must_know = Some(must_know);
     }
 
-    fn denied_by_all_others(&self, node: usize) -> BTreeSet<usize> {
+    /// What a node has to hear before it answers. Of one that is ready anything may come, so that is
+    /// what all of those deny. When nobody is, the first to go on must have met everybody, and whoever
+    /// follows must wait for that one: then it is what stands on any disk that took it.
+    fn held_by_others(&self, node: usize) -> BTreeSet<usize> {
+        self.denied_by_all_ready(node)
+            .unwrap_or_else(|| self.stands_on_disks(node))
+    }
+
+    fn denied_by_all_ready(&self, node: usize) -> Option<BTreeSet<usize>> {
         let others = self.up().into_iter().filter(|(other, live)| {
             *other != node && self.nodes[*other].place == Place::Mesh && live.fleet.is_ready()
         });
-        let mut all: Option<BTreeSet<usize>> = None;
-        for (_, live) in others {
+        let denied = others.map(|(_, live)| {
             let verdicts = self.verdicts(&live).into_iter();
-            let denied = verdicts
-                .filter(|(_, verdict)| matches!(verdict, Verdict::Revoked(_)))
-                .map(|(number, _)| number);
-            let denied: BTreeSet<usize> = denied.collect();
-            all = Some(match all {
-                None => denied,
-                Some(all) => all.intersection(&denied).copied().collect(),
-            });
-        }
-        all.unwrap_or_default()
+            let denied = verdicts.filter(|(_, verdict)| matches!(verdict, Verdict::Revoked(_)));
+            denied
+                .map(|(number, _)| number)
+                .collect::<BTreeSet<usize>>()
+        });
+        denied.reduce(|all, denied| all.intersection(&denied).copied().collect())
+    }
+
+    /// Writes that other members of the mesh took, and hold on the disks on which they took them.
+    fn stands_on_disks(&self, node: usize) -> BTreeSet<usize> {
+        let states: Vec<State> = (0..self.nodes.len()).map(|node| self.state(node)).collect();
+        let writes = self.history.writes.iter().enumerate();
+        writes
+            .filter(|(_, write)| {
+                let of = &self.nodes[write.node];
+                write.node != node
+                    && of.place == Place::Mesh
+                    && of.disks == write.disk
+                    && knows(&states[write.node], &write.target, write.kind, write.dot)
+            })
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// **I6**, while it runs: a user whom nobody revoked is never revoked.

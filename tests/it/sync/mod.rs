@@ -2,6 +2,7 @@
 
 mod handing_up;
 mod mesh;
+mod told;
 mod waiting;
 mod waiting_leaf;
 

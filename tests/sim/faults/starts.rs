@@ -143,3 +143,30 @@ fn watches_of_readers_that_are_gone_are_closed() {
     assert_eq!(watchers(&mut world), with_reader - 1);
     world.memory_is_bounded();
 }
+
+/// All hubs are restarted, two of them with empty disks, and the third does not come back yet: it alone
+/// holds what it acknowledged. The two wait for it, and so does a fresh leaf of the two, although it
+/// has caught up with both.
+#[test]
+fn a_fresh_leaf_of_hubs_that_wait_waits_too() {
+    let mut world = World::hubs(65, 3, 1);
+    let leaf = world.at("l0");
+    world.run(3 * SECOND);
+    world.part(&["h2"], &["h0", "h1"]);
+    world.ban(2, "u");
+    world.run(2 * SECOND);
+    for node in [0, 1, leaf] {
+        world.lose_disk(node);
+    }
+    world.crash(2);
+    world.expect_sync(leaf);
+    for node in [0, 1, leaf] {
+        world.start(node);
+    }
+    world.run(20 * SECOND);
+    for node in [0, 1, leaf] {
+        assert!(!world.live(node).unwrap().fleet.is_ready(), "{node}");
+    }
+    world.heal_and_check();
+    assert!(world.is_banned_everywhere("u"));
+}
