@@ -47,6 +47,8 @@ pub(crate) async fn bench() {
 async fn fan_out(who: Who, count: usize) {
     let hub = Fleet::alone().await;
     let hub = &hub.nodes[0];
+    // What it keeps of revocations whoever watches is no cost of watchers.
+    fleet::revoke_many(hub, "before", 4 * RATE * SECONDS).await;
     let idle = hub.memory();
     let began = Instant::now();
     let sent: &'static Sent = Box::leak(Box::default());
@@ -90,7 +92,10 @@ async fn watch(
     began: Instant,
     sent: &'static Sent,
 ) -> Vec<Duration> {
-    let mut request = v1::WatchRevocationsRequest::default();
+    let mut request = v1::WatchRevocationsRequest {
+        start: v1::Start::Now.into(),
+        ..v1::WatchRevocationsRequest::default()
+    };
     if who == Who::Leaves {
         request.exclude_origin = number as u64 + 1;
         request.heartbeat = Some(prost_types::Duration {

@@ -345,9 +345,14 @@ impl Ledger {
 
     /// Changes when what others have must be read again: the clock was set back, and what was
     /// forgotten by it may still be needed. Who is not connected just then must learn of it too, so
-    /// whoever reads keeps one of these.
+    /// whoever reads keeps one of these. A run that began like that says so at once: the one before may
+    /// have ended in the middle of reading.
     pub fn rewinds(&self) -> watch::Receiver<()> {
-        self.shared.rewound.subscribe()
+        let mut rewinds = self.shared.rewound.subscribe();
+        if self.shared.began_rewound {
+            rewinds.mark_changed();
+        }
+        rewinds
     }
 
     /// A cursor of this node, for a reader that has come to `seq` and for whom `newest` was the

@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) first_head: AtomicU64,
     /// Where the records were written that came to this run first.
     pub(super) first: Mutex<Seqs>,
+    /// Whether the wall clock had been set back when this run began.
+    pub(super) began_rewound: bool,
     /// Changes whenever the wall clock is found to be below the greatest time that a sweep used.
     pub(super) rewound: watch::Sender<()>,
     /// Why no writes are taken.

@@ -193,6 +193,7 @@ pub(super) fn open(
         held: AtomicU64::new(held),
         first_head: AtomicU64::new(head),
         first: Mutex::default(),
+        began_rewound: rewound != UnixNanos::ZERO,
         rewound: tokio::sync::watch::Sender::new(()),
         failure: ArcSwapOption::empty(),
         trust: ArcSwap::from_pointee(opinion),

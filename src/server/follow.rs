@@ -41,6 +41,10 @@ pub(super) fn ack(service: &Service, request: &v1::AckWatchRequest) -> Result<()
         bytes => {
             let cursor = Cursor::decode(bytes)
                 .ok_or_else(|| BadField::new("cursor", "these bytes never were a cursor"))?;
+            if cursor.filters != Filter::default().digest() {
+                let problem = "is of a watch with kinds or issuers, which says nothing of the rest";
+                return Err(BadField::new("cursor", problem).into());
+            }
             reached(ledger, cursor)
         }
     };
@@ -179,14 +183,21 @@ pub(super) async fn digests(
         )
         .into());
     }
-    let Some(_turn) = service.digests.take(service.fleet()) else {
+    let Some(turn) = service.digests.take(service.fleet()) else {
         return Err(status::digests_under_way());
     };
     let of = Digested {
         written_before: UnixNanos::from_nanos(request.written_before_ns),
         runs_out_after,
     };
-    let digests = ledger.digests(of).await;
+    // The turn is over when the journal was read, also for a caller that hangs up before.
+    let ledger = ledger.clone();
+    let making = tokio::spawn(async move {
+        let digests = ledger.digests(of).await;
+        drop(turn);
+        digests
+    });
+    let digests = making.await.map_err(|_| status::shutting_down())?;
     let digests = digests.map_err(|error| status::of_journal(&error))?;
     let bytes = digests
         .ranges

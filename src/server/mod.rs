@@ -49,7 +49,7 @@ pub struct Service {
     watchers: Arc<Watchers>,
     started_at: UnixNanos,
     access: Access,
-    digests: Turns,
+    digests: Arc<Turns>,
     stop: CancellationToken,
 }
 
@@ -89,7 +89,7 @@ impl Service {
             },
             watchers: Arc::default(),
             access,
-            digests: Turns::default(),
+            digests: Arc::default(),
             stop,
         })
     }

@@ -2,7 +2,7 @@
 //! a hub would do nothing else.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -21,15 +21,15 @@ struct State {
 
 /// Somebody's turn; over when this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    turns: &'a Turns,
-    fleet: &'a Fleet,
+pub(super) struct Turn {
+    turns: Arc<Turns>,
+    fleet: Arc<Fleet>,
     began: Duration,
 }
 
 impl Turns {
     /// Takes a turn; `None`: it is another's, or the rest after it.
-    pub(super) fn take<'a>(&'a self, fleet: &'a Fleet) -> Option<Turn<'a>> {
+    pub(super) fn take(self: &Arc<Self>, fleet: &Arc<Fleet>) -> Option<Turn> {
         let began = fleet.steady();
         let mut state = self.lock();
         if state.is_taken || began < state.rests_until {
@@ -37,8 +37,8 @@ impl Turns {
         }
         state.is_taken = true;
         Some(Turn {
-            turns: self,
-            fleet,
+            turns: Arc::clone(self),
+            fleet: Arc::clone(fleet),
             began,
         })
     }
@@ -48,7 +48,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         let ended = self.fleet.steady();
         let took = ended.saturating_sub(self.began);
@@ -61,8 +61,6 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{clock::ManualClock, model::UnixNanos};
 
@@ -70,8 +68,8 @@ mod tests {
     #[test]
     fn at_most_a_fifth_of_the_time_goes_into_digests() {
         let clock = Arc::new(ManualClock::new(UnixNanos::from_secs(1)));
-        let fleet = Fleet::alone(Arc::clone(&clock) as _);
-        let turns = Turns::default();
+        let fleet = Arc::new(Fleet::alone(Arc::clone(&clock) as _));
+        let turns = Arc::new(Turns::default());
         let turn = turns.take(&fleet);
         assert!(turn.is_some() && turns.take(&fleet).is_none());
         clock.advance(Duration::from_secs(3));

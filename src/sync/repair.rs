@@ -11,7 +11,6 @@ use crate::{
     ledger::{Digested, Digests, Merge},
     limits,
     proto::v1::{self, watch_revocations_response::Event},
-    wire,
 };
 
 use super::{
@@ -19,6 +18,7 @@ use super::{
     backoff::Backoff,
     connection::{self, Ask, Client, Ended},
     follow::role_of,
+    session::read,
 };
 
 /// Compares with an upstream again and again, as long as the connection holds.
@@ -209,11 +209,9 @@ async fn read_again(
             .ok_or_else(|| "reading again: it ended the watch".to_owned())?;
         match message.event {
             Some(Event::Records(records)) => {
-                let records = records.revocations.into_iter();
+                let (records, _) = read(upstream, records.revocations);
                 let order = Merge {
-                    records: records
-                        .filter_map(|sent| wire::record_in(sent).ok())
-                        .collect(),
+                    records,
                     afresh: true,
                     ..Merge::default()
                 };

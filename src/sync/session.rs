@@ -143,6 +143,19 @@ pub(super) async fn take_in(
 /// Those of the records that can be read.
 fn readable(upstream: &Upstream, session: &Session, sent: Vec<v1::Revocation>) -> Vec<Record> {
     let received = sent.len() as u64;
+    let (records, refused) = read(upstream, sent);
+    let before = session.refused.fetch_add(refused, Ordering::Relaxed);
+    upstream.update(|view| {
+        view.received += received;
+        if before + refused > 0 {
+            view.last_error = refusal(before + refused);
+        }
+    });
+    records
+}
+
+/// Those of the records that can be read, and how many cannot: those are told of.
+pub(super) fn read(upstream: &Upstream, sent: Vec<v1::Revocation>) -> (Vec<Record>, u64) {
     let mut records = Vec::with_capacity(sent.len());
     let mut refused = 0;
     for revocation in sent {
@@ -158,15 +171,8 @@ fn readable(upstream: &Upstream, session: &Session, sent: Vec<v1::Revocation>) -
             }
         }
     }
-    let before = session.refused.fetch_add(refused, Ordering::Relaxed);
-    upstream.update(|view| {
-        view.received += received;
-        view.refused += refused;
-        if before + refused > 0 {
-            view.last_error = refusal(before + refused);
-        }
-    });
-    records
+    upstream.update(|view| view.refused += refused);
+    (records, refused)
 }
 
 fn refusal(count: u64) -> String {

@@ -70,3 +70,27 @@ fn what_was_dropped_by_a_wrong_clock_is_read_again() {
         world.heal_and_check();
     }
 }
+
+/// A crash in the middle of that reading, before its place was written: the next run went on from where
+/// the first reading had come to, and never read what had been dropped.
+#[test]
+fn what_was_dropped_by_a_wrong_clock_is_read_again_after_a_crash() {
+    for pause in 0..6 {
+        let mut world = World::mesh(73, 2);
+        world.nodes[1].machine.clock.set_off(247_000);
+        world.run(8 * SECOND);
+        world.log_out(0, "u");
+        world.run(SECOND);
+        // By then it knows that its clock was set back, and hears nobody.
+        world.sim.partition("m0", "m1");
+        world.nodes[1].machine.clock.set_off(-20_000);
+        world.run(2 * SECOND + pause * SECOND / 10);
+        world.restart(1);
+        world.heal_link("m0", "m1");
+        world.run(4 * SECOND);
+        let write = &world.history.writes[0];
+        let has = world.state(1).contains_key(&write.target);
+        assert!(has, "pause {pause}: it was not read again");
+        world.heal_and_check();
+    }
+}
