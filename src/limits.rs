@@ -262,6 +262,8 @@ pub const OUTBOX_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a leaf waits for a hub to send what it has, and to be ready, before it hands up what
 /// others wrote: as long as records come, this counts from the last of them.
 pub const OUTBOX_READY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long it waits for that at most, however much comes.
+pub const OUTBOX_READY_PATIENCE_MAX: Duration = Duration::from_secs(600);
 /// Pages of 1,024 row numbers in a set of them: of what a leaf knows each of its hubs to have, and of
 /// what came to a node first; 33 million that stand together.
 pub const SEQ_PAGES_MAX: usize = 32 * 1024;

@@ -225,10 +225,18 @@ impl Ledger {
         self.shared.bounds.load_full()
     }
 
-    /// Digests of what is live, by range of keys.
-    pub async fn digests(&self, of: Digested) -> Result<Digests, JournalError> {
-        self.read(move |shared| digests::of(&shared.journal, of))
-            .await
+    /// Digests of what is live, by range of keys. The whole journal is read for them, also for a
+    /// caller that hangs up: `turn` is dropped after that.
+    pub async fn digests<T>(&self, of: Digested, turn: T) -> Result<Digests, JournalError>
+    where
+        T: Send + 'static,
+    {
+        self.read(move |shared| {
+            let digests = digests::of(&shared.journal, of);
+            drop(turn);
+            digests
+        })
+        .await
     }
 
     /// Another node says what time it is: one that agrees with our clock vouches for it.
@@ -347,9 +355,9 @@ impl Ledger {
     /// forgotten by it may still be needed. Who is not connected just then must learn of it too, so
     /// whoever reads keeps one of these. A run that began like that says so at once: the one before may
     /// have ended in the middle of reading.
-    pub fn rewinds(&self) -> watch::Receiver<()> {
+    pub fn rewinds(&self) -> watch::Receiver<bool> {
         let mut rewinds = self.shared.rewound.subscribe();
-        if self.shared.began_rewound {
+        if *rewinds.borrow() {
             rewinds.mark_changed();
         }
         rewinds

@@ -44,10 +44,9 @@ pub(super) struct Shared {
     pub(super) first_head: AtomicU64,
     /// Where the records were written that came to this run first.
     pub(super) first: Mutex<Seqs>,
-    /// Whether the wall clock had been set back when this run began.
-    pub(super) began_rewound: bool,
-    /// Changes whenever the wall clock is found to be below the greatest time that a sweep used.
-    pub(super) rewound: watch::Sender<()>,
+    /// Changes whenever the wall clock is found to be below the greatest time that a sweep used: in
+    /// this run, or already when it began.
+    pub(super) rewound: watch::Sender<bool>,
     /// Why no writes are taken.
     pub(super) failure: ArcSwapOption<String>,
     pub(super) trust: ArcSwap<Trust>,

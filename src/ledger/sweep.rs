@@ -208,7 +208,7 @@ impl Sweeper {
             self.rewound = wall;
             self.touch();
             shared.known.clear();
-            shared.rewound.send_replace(());
+            shared.rewound.send_replace(true);
         }
     }
 }

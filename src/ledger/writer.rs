@@ -66,7 +66,7 @@ impl Writer {
         }
     }
 
-    /// Writes until everybody who could ask is gone.
+    /// Writes until everybody who could ask is gone; then what waits for a commit gets one.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         while let Some(first) = commands.blocking_recv() {
             let mut group = vec![first];
@@ -76,6 +76,10 @@ impl Writer {
                 group.push(next);
             }
             self.write(group);
+        }
+        if !self.places.is_empty() {
+            let (answer, _nobody) = tokio::sync::oneshot::channel();
+            self.write(vec![Command::Sweep(answer)]);
         }
     }
 

@@ -190,14 +190,7 @@ pub(super) async fn digests(
         written_before: UnixNanos::from_nanos(request.written_before_ns),
         runs_out_after,
     };
-    // The turn is over when the journal was read, also for a caller that hangs up before.
-    let ledger = ledger.clone();
-    let making = tokio::spawn(async move {
-        let digests = ledger.digests(of).await;
-        drop(turn);
-        digests
-    });
-    let digests = making.await.map_err(|_| status::shutting_down())?;
+    let digests = ledger.digests(of, turn).await;
     let digests = digests.map_err(|error| status::of_journal(&error))?;
     let bytes = digests
         .ranges

@@ -34,7 +34,7 @@ pub(super) struct Follow {
     /// When digests are compared.
     comparing: Backoff,
     /// Changed when everything is to be read again, be it while there is no connection.
-    rewinds: tokio::sync::watch::Receiver<()>,
+    rewinds: tokio::sync::watch::Receiver<bool>,
 }
 
 /// A watch that has begun, and of which node it was thought to be.

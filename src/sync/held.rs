@@ -48,16 +48,17 @@ struct Known {
 }
 
 impl Held {
-    /// The hub's cursor came with rows that are held here exactly so.
-    pub(super) fn add(&self, seqs: impl Iterator<Item = u64>, cursor: &[u8]) {
+    /// The hub's cursor came with records, of which some are held here exactly so, each at its seq.
+    pub(super) fn add(&self, records: &[Option<u64>], cursor: &[u8]) {
         let mut known = self.lock();
         cursor.clone_into(&mut known.cursor);
-        for seq in seqs {
-            known.seqs.insert(seq);
+        for seq in records.iter().flatten() {
+            known.seqs.insert(*seq);
         }
         drop(known);
-        if *self.level.borrow() == Level::CatchingUp {
-            self.level.send_replace(Level::CatchingUp);
+        // As long as records come there is reason to wait; a mere sign of life is none.
+        if !records.is_empty() {
+            self.level.send_if_modified(|level| *level < Level::Ready);
         }
     }
 
@@ -70,7 +71,7 @@ impl Held {
         });
     }
 
-    /// Changes when this node has come nearer to the hub.
+    /// Changes when this node has come nearer to the hub, by what it sent or by its level.
     pub(super) fn level(&self) -> watch::Receiver<Level> {
         self.level.subscribe()
     }
@@ -91,5 +92,36 @@ impl Held {
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Signs of life of a hub that would never be level were taken for records, so that what others
+    /// wrote never went up; and records that came after CaughtUp were taken for nothing, so that all
+    /// leaves handed everything up to a hub that was still reading it from another.
+    #[test]
+    fn records_are_a_reason_to_wait_and_signs_of_life_are_none() {
+        let held = Held::default();
+        let mut level = held.level();
+        let mut is_told = || {
+            let is_told = level.has_changed().unwrap();
+            level.mark_unchanged();
+            is_told
+        };
+        held.add(&[Some(1), None], b"c");
+        assert!(is_told() && held.has(1));
+        held.add(&[], b"d");
+        assert!(!is_told());
+        held.reached(Level::CaughtUp);
+        assert!(is_told());
+        held.add(&[None], b"e");
+        assert!(is_told());
+        held.reached(Level::Ready);
+        assert!(is_told());
+        held.add(&[Some(2)], b"f");
+        assert!(!is_told() && held.has(2));
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Outbox {
     mark: Option<(NodeId, Mark)>,
     /// Up to which finding of lacking records everything was handed up again.
     hand_ups: u64,
+    /// The hub did not take all that this connection handed up.
+    is_refused: bool,
 }
 
 impl Outbox {
@@ -71,11 +73,13 @@ impl Outbox {
             upstream: Arc::clone(upstream),
             mark: None,
             hand_ups: 0,
+            is_refused: false,
         }
     }
 
     /// Hands up whatever comes, as long as the connection holds.
     pub(super) async fn run(&mut self, mut client: Client, run: Run, held: &Held) -> Ended {
+        self.is_refused = false;
         let began = self.begin(&mut client, run).await;
         let mut seq = match began {
             Ok(seq) => seq,
@@ -98,7 +102,8 @@ impl Outbox {
                 Ok(done) => done,
                 Err(ended) => return ended,
             };
-            if is_all {
+            // Of what it refused it is not said that it has it, and nobody knows what that was.
+            if is_all && !self.is_refused {
                 place.has(seq);
             }
             held.forget_up_to(seq);
@@ -109,7 +114,7 @@ impl Outbox {
     /// position there the rest is what came since; a hub that has everything to begin with may have
     /// to hear it from other hubs itself, and says when it has.
     async fn go_ahead(
-        &self,
+        &mut self,
         client: &mut Client,
         run: Run,
         held: &Held,
@@ -125,6 +130,7 @@ impl Outbox {
             level: held.level(),
             enough,
             end: Instant::now() + limits::OUTBOX_READY_PATIENCE,
+            last: Instant::now() + limits::OUTBOX_READY_PATIENCE_MAX,
         };
         let mut ahead = seq;
         while patience.until_first(&self.sync, head, ahead).await {
@@ -161,7 +167,7 @@ impl Outbox {
             // old position would be taken up again.
             self.advance(run, 0, Vec::new()).await?;
         }
-        let mark = match self.mark.take() {
+        let mark = match self.mark.clone() {
             Some((node, mark)) if node == run.node => Some(mark),
             _ => self.saved(run).await?,
         };
@@ -258,7 +264,7 @@ impl Outbox {
     }
 
     async fn call(
-        &self,
+        &mut self,
         client: &mut Client,
         run: Run,
         mut messages: Vec<v1::MergeRecordsRequest>,
@@ -282,6 +288,7 @@ impl Outbox {
             .into_inner();
         self.upstream.update(|view| view.handed_up += count as u64);
         if answer.skipped > 0 {
+            self.is_refused = true;
             tracing::warn!(
                 hub = self.upstream.address,
                 skipped = answer.skipped,
@@ -328,6 +335,8 @@ struct Patience {
     /// This is level enough.
     enough: Level,
     end: Instant,
+    /// However much it sends: it may wait for ever for another hub.
+    last: Instant,
 }
 
 impl Patience {
@@ -341,7 +350,8 @@ impl Patience {
     ) -> bool {
         loop {
             let newest = *head.borrow_and_update();
-            if *self.level.borrow_and_update() >= self.enough {
+            let is_level = *self.level.borrow_and_update() >= self.enough;
+            if is_level || Instant::now() >= self.end {
                 return false;
             }
             let first = sync.ledger.first_after(ahead);
@@ -353,7 +363,7 @@ impl Patience {
                 () = tokio::time::sleep_until(self.end) => return false,
                 // As long as it sends something there is reason to wait. The session outlives this.
                 _ = self.level.changed() => {
-                    self.end = Instant::now() + limits::OUTBOX_READY_PATIENCE;
+                    self.end = self.last.min(Instant::now() + limits::OUTBOX_READY_PATIENCE);
                 }
                 changed = head.changed() => if changed.is_err() {
                     std::future::pending::<()>().await;

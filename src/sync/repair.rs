@@ -36,6 +36,7 @@ pub(super) async fn run(
         upstream,
         client,
         random,
+        suspected: Vec::new(),
     };
     loop {
         tokio::select! {
@@ -66,23 +67,32 @@ struct With<'a> {
     upstream: &'a Upstream,
     client: Client,
     random: &'a mut Backoff,
+    /// Ranges that differed and have yet to be looked at again.
+    suspected: Vec<u16>,
 }
 
 impl With<'_> {
     /// Ranges that differ twice, some time apart, silently differ: they are read again.
     async fn compare(&mut self) -> Result<(), Ended> {
         let (sync, upstream) = (self.sync, self.upstream);
-        let first = self.look().await?;
-        if first.is_empty() {
+        let Some(mut differing) = self.look().await? else {
             return Ok(());
+        };
+        if self.suspected.is_empty() {
+            if differing.is_empty() {
+                return Ok(());
+            }
+            self.suspected = differing;
+            tokio::time::sleep(sync.settings.digests.again).await;
+            // A busy hub may have no turn for it: then this is what the next one is compared with.
+            let Some(second) = self.look().await? else {
+                return Ok(());
+            };
+            differing = second;
         }
-        tokio::time::sleep(sync.settings.digests.again).await;
-        let second = self.look().await?;
-        let ranges: Vec<u32> = first
-            .into_iter()
-            .filter(|range| second.contains(range))
-            .map(u32::from)
-            .collect();
+        let suspected = std::mem::take(&mut self.suspected);
+        let both = suspected.iter().filter(|range| differing.contains(range));
+        let ranges: Vec<u32> = both.map(|range| u32::from(*range)).collect();
         if ranges.is_empty() {
             return Ok(());
         }
@@ -106,8 +116,8 @@ impl With<'_> {
         )
     }
 
-    /// The ranges that differ now, as far as the upstream makes digests for this node.
-    async fn look(&mut self) -> Result<Vec<u16>, Ended> {
+    /// The ranges that differ now; `None` when the upstream makes no digests for this node, or not now.
+    async fn look(&mut self) -> Result<Option<Vec<u16>>, Ended> {
         let (sync, upstream) = (self.sync, self.upstream);
         let differing = self.differing().await?;
         match &differing {
@@ -129,7 +139,7 @@ impl With<'_> {
             differing: differing.as_ref().map(count).map_err(String::clone),
         };
         upstream.update(|view| view.compared = Some(compared));
-        Ok(differing.unwrap_or_default())
+        Ok(differing.ok())
     }
 
     /// The ranges that differ now; or why the upstream makes no digests for this node, or not now.
@@ -148,7 +158,7 @@ impl With<'_> {
             Ok(theirs) => theirs,
             Err(status) => return Ok(Err(status.message().to_owned())),
         };
-        let ours = sync.ledger.digests(of).await;
+        let ours = sync.ledger.digests(of, ()).await;
         let ours = ours.map_err(|error| format!("the journal cannot be read: {error}"))?;
         let theirs = Digests {
             ranges: theirs

@@ -1,13 +1,13 @@
 //! One connection to an upstream: what it says is taken in.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use prost::Message as _;
 use tonic::Status;
 
 use crate::{
-    fleet::{Phase, Run, Upstream},
+    fleet::{Phase, Run, Upstream, UpstreamView},
     ledger::{Cursor, Merge},
     limits,
     model::{Bounds, Record},
@@ -33,6 +33,7 @@ pub(super) struct Session {
     /// connection says nothing of how level this node is: a record that it skipped for good would be
     /// a revocation that it misses without a word.
     refused: AtomicU64,
+    has_caught_up: AtomicBool,
 }
 
 impl Session {
@@ -43,15 +44,17 @@ impl Session {
             held: Held::default(),
             bounds_of_first,
             refused: AtomicU64::new(0),
+            has_caught_up: AtomicBool::new(false),
         }
     }
 
-    /// Until it is time to read again what could not be read: it may be gone, or written anew.
+    /// Until it is time to read again what could not be read: it may be gone, or written anew. Not
+    /// before the rest was read, which may take long.
     pub(super) async fn to_be_read_again(&self) -> Ended {
         loop {
             tokio::time::sleep(limits::REFUSED_AGAIN).await;
             let refused = self.refused.load(Ordering::Relaxed);
-            if refused > 0 {
+            if refused > 0 && self.has_caught_up.load(Ordering::Relaxed) {
                 return refusal(refused).into();
             }
         }
@@ -120,9 +123,7 @@ pub(super) async fn take_in(
         .merge(order)
         .await
         .map_err(|error| error.to_string())?;
-    session
-        .held
-        .add(merged.held.iter().flatten().copied(), &cursor);
+    session.held.add(&merged.held, &cursor);
     if merged.durable && is_whole {
         *durable = Some((session.run, cursor.clone()));
         session.acks.durable(cursor.clone(), merged.changed > 0);
@@ -192,6 +193,13 @@ async fn caught_up_with(
     session: &Session,
     caught_up: v1::CaughtUp,
 ) -> Result<(), Ended> {
+    session.has_caught_up.store(true, Ordering::Relaxed);
+    // Also when not all of it could be read: what this log has to give is not in what was refused.
+    session.held.reached(if caught_up.ready {
+        Level::Ready
+    } else {
+        Level::CaughtUp
+    });
     if !session.is_whole() {
         upstream.update(|view| view.phase = Phase::Following);
         return Ok(());
@@ -213,11 +221,6 @@ async fn caught_up_with(
         view.has_caught_up = true;
         view.is_ready = caught_up.ready;
     });
-    session.held.reached(if caught_up.ready {
-        Level::Ready
-    } else {
-        Level::CaughtUp
-    });
     Ok(())
 }
 
@@ -229,12 +232,14 @@ async fn hear(sync: &Sync, upstream: &Upstream, session: &Session, heartbeat: &H
     let theirs = heartbeat
         .staleness
         .and_then(|staleness| staleness.try_into().ok());
+    let has_all = |view: &UpstreamView| {
+        view.phase == Phase::Following && (view.seq >= heartbeat.head || !session.is_whole())
+    };
     upstream.update(|view| {
         view.head = heartbeat.head;
-        view.is_ready |= heartbeat.ready;
+        view.is_ready |= heartbeat.ready && session.is_whole() && has_all(view);
     });
-    let view = upstream.view();
-    if heartbeat.ready && view.phase == Phase::Following && view.seq >= heartbeat.head {
+    if heartbeat.ready && has_all(&upstream.view()) {
         session.held.reached(Level::Ready);
     }
     if let Some(sent_at) = sent_at

@@ -270,7 +270,7 @@ impl World {
             .up()
             .iter()
             .map(|(_, live)| {
-                let digests = live.ledger.digests(of).now_or_never();
+                let digests = live.ledger.digests(of, ()).now_or_never();
                 digests.expect("an inline ledger").expect("a journal")
             })
             .collect();

@@ -16,12 +16,13 @@ pub(crate) struct SmallDisk {
 impl SmallDisk {
     pub(crate) fn at(at: &Path, kib: u32) -> Self {
         std::fs::create_dir_all(at).unwrap();
-        let mount = "mount -t tmpfs -o mode=0700,size=$1k none \"$0\" && echo mounted && exec sleep infinity";
+        let mount = "mount -t tmpfs -o mode=0700,size=$1k none \"$0\" && echo mounted && exec cat";
         let mut holder = Command::new("unshare")
             .args(["--map-root-user", "--mount", "sh", "-c", mount])
             .arg(at)
             .arg(kib.to_string())
-            .stdin(Stdio::null())
+            // It ends with this process.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare; install it: apt-get install util-linux");

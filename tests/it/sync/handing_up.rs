@@ -87,7 +87,7 @@ async fn a_leaf_hands_up_its_own_at_once_and_the_rest_when_the_hub_is_ready() {
     .await;
     leaf.revoke_user("own").await;
     let took = b.until_revoked("own").await;
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
     leaf.until("told so", async |leaf| leaf.handed_up().await == 1)
         .await;
     // Longer than what others wrote waits for a hub that is ready.

@@ -107,6 +107,29 @@ async fn a_record_that_cannot_be_read_is_not_passed_over() {
     .await;
 }
 
+/// A leaf that could not read one of its hub's records never found that it had heard the hub out, and
+/// what it had taken before its last start was never handed up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaf_that_cannot_read_all_that_its_hub_has_hands_up_what_it_has_itself() {
+    let site = Site::new();
+    let alone = site.node("l", |_| {}).await;
+    alone.revoke_user("own").await;
+    alone.stop().await;
+    let hub = site.node("h", |_| {}).await;
+    hub.revoke_user("ada").await;
+    hub.stop().await;
+    let unreadable = "x".repeat(limits::IDENTIFIER_BYTES_MAX + 1);
+    rename(&site.data_dir("h"), "ada", &unreadable);
+    let hub = site.node("h", |_| {}).await;
+    let leaf = site.leaf("l", &["h"]).await;
+    hub.until_revoked("own").await;
+    leaf.until("told so", async |leaf| {
+        let upstream = leaf.status().await.upstreams.remove(0);
+        (upstream.refused, upstream.handed_up) == (1, 1)
+    })
+    .await;
+}
+
 /// Gives a record another user, behind its node's back.
 fn rename(data_dir: &Path, from: &str, to: &str) {
     let journal = Journal::open(&journal::Storage::Directory(data_dir.to_owned())).unwrap();

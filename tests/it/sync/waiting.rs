@@ -16,7 +16,7 @@ fn wait_for(count: Option<u32>, timeout: Duration) -> v1::WaitFor {
 }
 
 /// A moment for what will not happen.
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(2);
 
 impl Member {
     async fn restore_user(&self, sub: &str, wait_for: v1::WaitFor) -> v1::Propagation {
@@ -139,8 +139,8 @@ async fn leaves_that_compare_at_the_same_time_all_get_their_turn() {
     for leaf in &leaves {
         leaf.until("compared", async |leaf| {
             let upstream = leaf.status().await.upstreams.remove(0);
-            assert_eq!(upstream.not_compared_because, "");
-            upstream.compared_at.is_some() && upstream.ranges_differing == 0
+            let was_compared = upstream.not_compared_because.is_empty();
+            upstream.compared_at.is_some() && was_compared && upstream.ranges_differing == 0
         })
         .await;
     }

@@ -1,6 +1,6 @@
 //! What `rescind status --compare` says to a person and to a script.
 
-use super::{Site, start_all, status};
+use super::{Site, start_all, until};
 use crate::harness::{
     command::output_of,
     sidecar::{Launch, Sidecar},
@@ -28,7 +28,10 @@ async fn a_person_who_asks_is_told_whether_all_hold_the_same() {
     }
     drop(b);
     let mut client = a.client().await;
-    while status(&mut client).await.upstreams[0].state != "failed" {}
+    until("failed", &mut client, |status| {
+        status.upstreams[0].state == "failed"
+    })
+    .await;
     let (code, printed) = compare(&a);
     assert_eq!(code, 1, "{printed}");
     assert!(printed.contains("nothing was compared"), "{printed}");
