@@ -42,7 +42,7 @@ pub fn serve(loaded: Loaded) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let app = App::bind(loaded.config, Arc::new(SystemClock)).await?;
         listen::print_addresses(app.addresses())?;
         let stop = CancellationToken::new();
@@ -55,7 +55,10 @@ pub fn serve(loaded: Loaded) -> anyhow::Result<()> {
         };
         let drained = app.run(stop.clone());
         drain::until_done(drained, stop, signals, reload).await
-    })
+    });
+    // The writer has ended. A reading that is under way – digests of many records – is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 /// A node that has its addresses and its journal, and answers nobody yet.

@@ -75,6 +75,7 @@ impl Follow {
             };
             let pause = match ended {
                 Ended::Itself => {
+                    self.warn_of_itself();
                     self.upstream.update(|view| {
                         view.phase = Phase::Itself;
                         view.last_error.clear();
@@ -87,6 +88,18 @@ impl Follow {
                 }
             };
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Of a list of all peers a node is itself one. As a leaf of itself it would wait for ever for hubs
+    /// that wait for it.
+    fn warn_of_itself(&self) {
+        let is_new = self.upstream.view().phase != Phase::Itself;
+        if is_new && self.upstream.kind == Kind::Hub {
+            tracing::warn!(
+                hub = self.upstream.address,
+                "this node is one of its own hubs: hubs follow each other as peers"
+            );
         }
     }
 

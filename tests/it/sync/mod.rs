@@ -16,6 +16,7 @@ use rescind::{
     app::App,
     clock::SystemClock,
     config::{Config, Listen, Storage},
+    journal::{self, Journal, JournalError},
     proto::v1::{self, Verdict},
     sync::{Address, Settings},
 };
@@ -38,6 +39,7 @@ struct Member {
     api: Api,
     stop: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
+    data_dir: PathBuf,
 }
 
 impl Site {
@@ -102,6 +104,7 @@ impl Site {
             api: connect(&self.socket(name)).await,
             stop,
             running,
+            data_dir: self.data_dir(name),
         }
     }
 }
@@ -204,9 +207,16 @@ impl Member {
         .await
     }
 
+    /// Stops it, and waits until its journal is free: a reading that was under way ends a moment later.
     async fn stop(self) {
         self.stop.cancel();
         drop(self.api);
         self.running.await.unwrap().unwrap();
+        let storage = journal::Storage::Directory(self.data_dir);
+        let began = Instant::now();
+        while let Err(JournalError::InUse { path }) = Journal::open(&storage) {
+            assert!(began.elapsed() < PATIENCE, "{path} is still in use");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
