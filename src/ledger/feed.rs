@@ -217,37 +217,11 @@ mod tests {
     use super::*;
     use crate::{
         journal::Live,
-        model::{
-            Boot, Dot, KeptBy, KeyKind, Note, Request, Rule, RuleKind, Target, TargetKey,
-            UnixNanos, What,
-        },
+        model::{Boot, KeyKind, TargetKey, sample},
     };
 
     fn record(sub: &str) -> Arc<Record> {
-        let request = Request {
-            cut_off: 5,
-            until: UnixNanos::FOREVER,
-            kept_by: KeptBy::Itself,
-            kept_from: UnixNanos::ZERO,
-            except: Vec::new(),
-        };
-        let dot = Dot {
-            boot: Boot(1),
-            counter: 1,
-        };
-        let rule = Rule::default().revoke(dot, &request, &Note::default());
-        Arc::new(Record {
-            target: target(sub),
-            rules: BTreeMap::from([(RuleKind::IssuedBefore, rule)]),
-            origin: None,
-        })
-    }
-
-    fn target(sub: &str) -> Target {
-        Target {
-            iss: "i".to_owned(),
-            what: What::User(sub.to_owned()),
-        }
+        Arc::new(sample::log_out(sub, Boot(1)))
     }
 
     fn change(seq: u64, record: &Arc<Record>, superseded: Option<u64>, is_news: bool) -> Change {
@@ -272,7 +246,7 @@ mod tests {
     fn a_target_stands_in_memory_once_and_not_at_all_once_it_is_forgotten() {
         let feed = Feed::new(0);
         let (a, b) = (record("a"), record("b"));
-        let nothing = Arc::new(Record::new(target("b")));
+        let nothing = Arc::new(Record::new(sample::user("b")));
         feed.publish(vec![change(1, &a, None, true), change(2, &b, None, true)]);
         feed.publish(vec![change(3, &a, Some(1), true)]);
         assert_eq!(seqs(&feed, 0), Some((vec![2, 3], 3)));

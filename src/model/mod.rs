@@ -12,6 +12,8 @@ mod verdict;
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use bounds::{Bounds, Horizon, IssuerBounds};
 pub use claims::{Claims, NamedValue};

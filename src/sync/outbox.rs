@@ -408,43 +408,15 @@ async fn wait_for_work(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::{
         clock::SystemClock,
         fleet::{Fleet, Kind},
         journal::{Journal, Storage},
         ledger::{Ledger, Merge, Options},
-        model::{
-            Boot, Dot, KeptBy, Note, Record, Request, Rule, RuleKind, Semantics, Target, UnixNanos,
-            What,
-        },
+        model::{Boot, Semantics, sample},
         sync::{Settings, SystemNet},
     };
-
-    fn record() -> Record {
-        let request = Request {
-            cut_off: 5,
-            until: UnixNanos::FOREVER,
-            kept_by: KeptBy::Itself,
-            kept_from: UnixNanos::ZERO,
-            except: Vec::new(),
-        };
-        let dot = Dot {
-            boot: Boot(7),
-            counter: 1,
-        };
-        let rule = Rule::default().revoke(dot, &request, &Note::default());
-        Record {
-            target: Target {
-                iss: "i".to_owned(),
-                what: What::User("ada".to_owned()),
-            },
-            rules: BTreeMap::from([(RuleKind::IssuedBefore, rule)]),
-            origin: None,
-        }
-    }
 
     /// That everything is to be handed up again was forgotten when the connection broke before the
     /// first answer: the next one went on from the position that the journal still had.
@@ -477,7 +449,7 @@ mod tests {
             cursor: vec![1],
         };
         let order = Merge {
-            records: vec![record()],
+            records: vec![sample::log_out("ada", Boot(7))],
             place: Some((Outbox::name(run), mark.encode())),
             ..Merge::default()
         };

@@ -10,9 +10,7 @@ use crate::{
     fleet::NodeId,
     journal::{Journal, Storage},
     ledger::{AskedRules, Merge, Named, Options, Revoke, Terms, TokenEnd},
-    model::{
-        Dot, KeptBy, Note, Reason, Request, Rule, RuleKind, Semantics, Target, UnixNanos, What,
-    },
+    model::{Reason, Semantics, UnixNanos, sample},
     server::watchers::{Place, Watchers},
 };
 
@@ -82,36 +80,13 @@ async fn records(answers: &mut Answers) -> (usize, Duration) {
     }
 }
 
-fn user(sub: &str) -> Target {
-    Target {
-        iss: "i".to_owned(),
-        what: What::User(sub.to_owned()),
-    }
-}
-
 /// As another node wrote it.
 async fn take_in(ledger: &Ledger, sub: &str, handed_up: bool) {
     take_in_all(ledger, &[sub.to_owned()], handed_up).await;
 }
 
 async fn take_in_all(ledger: &Ledger, subs: &[String], handed_up: bool) {
-    let request = Request {
-        cut_off: 5,
-        until: UnixNanos::FOREVER,
-        kept_by: KeptBy::Itself,
-        kept_from: UnixNanos::ZERO,
-        except: Vec::new(),
-    };
-    let dot = Dot {
-        boot: Boot(80),
-        counter: 1,
-    };
-    let rule = Rule::default().revoke(dot, &request, &Note::default());
-    let record = |sub: &String| Record {
-        target: user(sub),
-        rules: [(RuleKind::IssuedBefore, rule.clone())].into(),
-        origin: Some(Boot(80)),
-    };
+    let record = |sub: &String| sample::log_out(sub, Boot(80));
     let order = Merge {
         records: subs.iter().map(record).collect(),
         handed_up,
@@ -124,7 +99,7 @@ async fn take_in_all(ledger: &Ledger, subs: &[String], handed_up: bool) {
 async fn revoke(ledger: &Ledger, sub: &str) {
     let order = Revoke {
         targets: vec![Named {
-            target: user(sub),
+            target: sample::user(sub),
             end: TokenEnd::Unknown,
         }],
         rules: AskedRules::default(),
@@ -167,7 +142,7 @@ fn many(of: &str, messages: usize) -> Vec<String> {
 }
 
 fn is_of(sub: &str, records: &Records) -> bool {
-    let wanted = wire::record_out(&Record::new(user(sub))).target;
+    let wanted = wire::record_out(&Record::new(sample::user(sub))).target;
     let sent = records.encoded.iter();
     sent.map(|bytes| <v1::Revocation as prost::Message>::decode(bytes.clone()).unwrap())
         .any(|sent| sent.target == wanted)
