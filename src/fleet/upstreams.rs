@@ -261,22 +261,15 @@ impl Upstreams {
             .any(|(_, view)| view.has_caught_up && view.is_ready)
     }
 
-    /// Whether this node has caught up with everybody that there is. Of hubs it cannot know that:
-    /// those that it follows may wait themselves for another, which alone holds something.
+    /// Whether this node has caught up with everybody that there is.
     pub(super) fn all_have_answered(&self) -> bool {
         let groups = lock(&self.level.groups).clone();
-        groups.iter().all(|group| match group.kind {
-            Kind::Peer => group.has_answered(),
-            Kind::Hub => group.is_this_node(),
-        })
+        groups.iter().all(|group| group.is_settled())
     }
 
     pub(super) fn waiting_for(&self) -> Vec<String> {
         let groups = lock(&self.level.groups).clone();
-        let waiting = groups.iter().filter(|group| match group.kind {
-            Kind::Peer => !group.has_answered(),
-            Kind::Hub => !group.is_this_node(),
-        });
+        let waiting = groups.iter().filter(|group| !group.is_settled());
         waiting
             .map(|group| {
                 let others = group.others();
@@ -358,6 +351,15 @@ impl Group {
             None => 0,
         };
         others.iter().all(|view| view.has_caught_up) && nodes_caught_up_with(&others) >= least
+    }
+
+    /// Whether this node has caught up with everybody behind it. Of hubs it cannot know that: they may
+    /// wait themselves for another, which alone holds something.
+    fn is_settled(&self) -> bool {
+        match self.kind {
+            Kind::Peer => self.has_answered(),
+            Kind::Hub => self.is_this_node(),
+        }
     }
 
     /// Whether it is an address of this node itself, so that nobody stands behind it.

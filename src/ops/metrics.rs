@@ -171,7 +171,7 @@ fn upstreams(status: &GetStatusResponse) -> Vec<Metric<'_>> {
     vec![
         metric(
             "rescind_upstream_following",
-            "Whether an upstream is caught up with and followed: 1 or 0.",
+            "Whether an upstream has sent all it had and is followed: 1 or 0.",
             |upstream| yes(upstream.state == "following"),
         ),
         metric(
