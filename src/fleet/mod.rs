@@ -9,6 +9,7 @@
 mod followers;
 mod handup;
 mod join;
+mod upstream;
 mod upstreams;
 
 use std::{sync::Arc, time::Duration};
@@ -22,7 +23,8 @@ pub use handup::{AskHub, HandUp, HubPlace, both_ways};
 pub use join::{Join, JoinPolicy};
 use upstreams::LevelSince;
 
-pub use upstreams::{Compared, Group, Kind, Phase, Upstream, UpstreamView, Upstreams};
+pub use upstream::{Compared, Kind, Phase, Upstream, UpstreamView};
+pub use upstreams::{Group, Upstreams};
 
 /// Both directions.
 #[derive(Debug)]
