@@ -134,6 +134,15 @@ pub const CLOCK_JOURNAL_INTERVAL: Duration = Duration::from_secs(3_600);
 pub const CLOCK_ACCEPT_MAX: Duration = Duration::from_secs(3_600);
 /// How long an issuer's greatest lead over our clock counts.
 pub const CLOCK_LEAD_KEPT: Duration = Duration::from_secs(86_400);
+/// Leads are rounded up to this: else every token that is a little further ahead than those before
+/// would be written down and told to every follower.
+pub const CLOCK_LEAD_STEP: Duration = Duration::from_millis(100);
+/// How long leads are gathered before they are written, and told to a follower again. Well below a
+/// heartbeat: a token that was ACTIVE that long ago must be within the next "now".
+pub const CLOCK_LEAD_DELAY: Duration = Duration::from_millis(100);
+/// Leads in one message between nodes: with issuers of 1 KiB about 64 KiB.
+pub const CLOCK_LEADS_PER_MESSAGE: usize = 64;
+const _: () = assert!(CLOCK_LEAD_DELAY.as_millis() * 4 < PEER_HEARTBEAT.as_millis());
 
 /// Issuers whose tokens are remembered as seen; in unverified mode anybody can invent one.
 pub const ISSUERS_SEEN_MAX: usize = 1_024;

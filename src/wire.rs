@@ -11,11 +11,39 @@ use std::{
 use crate::{
     limits,
     model::{
-        Boot, Bounds, Dot, Entry, Exception, Floor, Horizon, IssuerBounds, KeptBy, Note, Reason,
-        Record, Rule, RuleKind, Seen, Target, UnixNanos, What,
+        Boot, Bounds, ClockLead, Dot, Entry, Exception, Floor, Horizon, IssuerBounds, KeptBy, Note,
+        Reason, Record, Rule, RuleKind, Seen, Target, UnixNanos, What, nanos_of,
     },
     proto::v1,
 };
+
+/// How far the clocks of issuers are ahead.
+pub(crate) fn leads_out(leads: Vec<ClockLead>) -> Vec<v1::ClockLead> {
+    leads
+        .into_iter()
+        .map(|lead| v1::ClockLead {
+            iss: lead.iss,
+            window: lead.window,
+            lead_ns: nanos_of(lead.lead),
+            lead_before_ns: nanos_of(lead.lead_before),
+        })
+        .collect()
+}
+
+/// The same, without what no node sends.
+pub(crate) fn leads_in(leads: Vec<v1::ClockLead>) -> Vec<ClockLead> {
+    leads
+        .into_iter()
+        .take(limits::CLOCK_LEADS_PER_MESSAGE)
+        .filter(|lead| !lead.iss.is_empty() && lead.iss.len() <= limits::IDENTIFIER_BYTES_MAX)
+        .map(|lead| ClockLead {
+            iss: lead.iss,
+            window: lead.window,
+            lead: Duration::from_nanos(lead.lead_ns),
+            lead_before: Duration::from_nanos(lead.lead_before_ns),
+        })
+        .collect()
+}
 
 /// A target.
 pub(crate) fn target_out(target: &Target) -> v1::Target {

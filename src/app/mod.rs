@@ -173,6 +173,8 @@ impl App {
         drop(self.sync);
         let keeper = keep_followers(self.ledger.clone(), Arc::clone(&self.fleet), stop.clone());
         tasks.spawn("keeper of followers", keeper);
+        let leads = keep_leads(self.ledger.clone(), stop.clone());
+        tasks.spawn("keeper of clock leads", leads);
         for listener in self.listeners {
             tasks.spawn("listener", listener.serve(routes.clone(), stop.clone()));
         }
@@ -183,13 +185,7 @@ impl App {
             stop.clone(),
         );
         tasks.spawn("sweeper", sweeper);
-        for fetcher in verification.iter().flat_map(|of| of.fetchers()) {
-            let stop = stop.clone();
-            tasks.spawn("fetcher", async move {
-                fetcher.run(stop).await;
-                Ok(())
-            });
-        }
+        spawn_fetchers(&mut tasks, verification.as_deref(), &stop);
         drop(routes);
         drop(self.ledger);
         for address in &self.addresses {
@@ -212,6 +208,20 @@ impl App {
             .context("the journal's writer was cut short")?;
         tracing::info!("stopped");
         ended
+    }
+}
+
+fn spawn_fetchers(
+    tasks: &mut Tasks,
+    verification: Option<&Verification>,
+    stop: &CancellationToken,
+) {
+    for fetcher in verification.iter().flat_map(|of| of.fetchers()) {
+        let stop = stop.clone();
+        tasks.spawn("fetcher", async move {
+            fetcher.run(stop).await;
+            Ok(())
+        });
     }
 }
 
@@ -314,6 +324,11 @@ async fn keep_followers(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     server::keep_followers(ledger, fleet, stop).await;
+    Ok(())
+}
+
+async fn keep_leads(ledger: Ledger, stop: CancellationToken) -> anyhow::Result<()> {
+    server::keep_leads(ledger, stop).await;
     Ok(())
 }
 

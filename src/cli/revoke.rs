@@ -27,7 +27,8 @@ struct RuleArgs {
     all: bool,
 
     /// Tokens issued before this time: now, 2030-01-31T12:00:00Z, seconds since 1970, -5m, +1h.
-    /// Without any rule a user or session is revoked from now, with the issuer's clock skew added
+    /// `now` is the server's, with the lead of the issuer's clock added, and what a user or session is
+    /// revoked from without any rule
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     issued_before: Option<When>,
 
@@ -54,13 +55,21 @@ struct RuleArgs {
 
 impl RuleArgs {
     fn rules(&self, now: UnixNanos) -> Option<v1::Rules> {
+        // What is now the server says: its clock, and the lead of the issuer's.
+        let is_now = |time: Option<When>| time == Some(When::Now);
+        let given = |time: Option<When>| {
+            time.filter(|time| *time != When::Now)
+                .map(|time| time.timestamp(now))
+        };
         let rules = v1::Rules {
             all: self.all,
-            issued_before: self.issued_before.map(|time| time.timestamp(now)),
+            issued_before: given(self.issued_before),
             version_below: self.version_below.unwrap_or_default(),
-            authenticated_before: self.authenticated_before.map(|time| time.timestamp(now)),
+            authenticated_before: given(self.authenticated_before),
             except_sid: self.except_sid.clone(),
             except_jti: self.except_jti.clone(),
+            issued_before_now: is_now(self.issued_before),
+            authenticated_before_now: is_now(self.authenticated_before),
         };
         // None at all leaves the default to the server, which differs by target.
         (rules != v1::Rules::default()).then_some(rules)

@@ -9,6 +9,8 @@ use crate::model::UnixNanos;
 /// A time as people write it: `now`, RFC 3339, seconds since 1970, or from now on (`+1h`, `-5m`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
+    /// The very moment; where the server can say when that is, it does.
+    Now,
     /// A fixed time.
     At(UnixNanos),
     /// That long from now.
@@ -32,7 +34,7 @@ impl FromStr for When {
                 .map_err(|error| wrong(&format!("{text:?} is not a duration ({error})")))
         };
         if text == "now" {
-            return Ok(Self::In(Duration::ZERO));
+            return Ok(Self::Now);
         }
         if let Some(later) = text.strip_prefix('+') {
             return relative(later).map(Self::In);
@@ -60,6 +62,7 @@ impl When {
     /// The instant that is meant when it is `now`.
     pub(super) fn instant(self, now: UnixNanos) -> UnixNanos {
         match self {
+            Self::Now => now,
             Self::At(instant) => instant,
             Self::In(duration) => now.plus(duration),
             Self::Ago(duration) => now.minus(duration),

@@ -74,6 +74,7 @@ classes! {
     MissingAuthTime = "missing_auth_time": "no `auth_time`";
     MalleableSignature = "malleable_signature": "signatures that can be rewritten";
     Base64Tail = "base64_tail": "base64url with spare bits, padding or another alphabet";
+    ClockLead = "clock_lead": "issuers whose clock is ahead of the node's";
     Leeway = "leeway": "leeway at both ends";
     SeveralCutOffs = "several_cut_offs": "of several cut-offs the greatest counts";
     TwoIssuers = "two_issuers": "equal `sub`, `jti` and `kid` under two issuers";

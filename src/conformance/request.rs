@@ -12,6 +12,9 @@ use super::{
 
 type Made<T> = Result<T, String>;
 
+/// The cut-off that the server chooses: its own "now".
+const SERVER_NOW: &str = "server_now";
+
 /// The tokens of a case, by name.
 pub(super) type Tokens = BTreeMap<String, Token>;
 
@@ -120,8 +123,11 @@ impl Maker<'_> {
     }
 
     pub(super) fn rules(&self, rules: &Rules) -> Made<v1::Rules> {
+        // "server now" is not ours to work out.
+        let is_now = |text: &Option<String>| text.as_deref() == Some(SERVER_NOW);
         let time = |text: &Option<String>| {
             text.as_deref()
+                .filter(|text| *text != SERVER_NOW)
                 .map(|text| timestamp(self.frame.must_time(text)?))
                 .transpose()
         };
@@ -135,6 +141,8 @@ impl Maker<'_> {
             authenticated_before: time(&rules.authenticated_before)?,
             except_sid: texts(&rules.except_sid)?,
             except_jti: texts(&rules.except_jti)?,
+            issued_before_now: is_now(&rules.issued_before),
+            authenticated_before_now: is_now(&rules.authenticated_before),
         })
     }
 

@@ -11,10 +11,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::{
     limits,
-    model::{UnixNanos, nanos_of},
+    model::{ClockLead, UnixNanos, nanos_of},
 };
 
 /// What was seen of one issuer: the greatest lead of this window of 24 hours and of the one
@@ -25,6 +26,8 @@ struct Sighting {
     lead: AtomicU64,
     lead_before: AtomicU64,
     without_user: AtomicBool,
+    /// The version of all sightings at which this one changed last.
+    version: AtomicU64,
 }
 
 /// A sighting as the journal keeps it.
@@ -48,21 +51,21 @@ type ByIssuer = HashMap<Box<str>, Arc<Sighting>, foldhash::fast::RandomState>;
 pub struct Sightings {
     seen: ArcSwap<ByIssuer>,
     adding: Mutex<()>,
-    /// Whether there is something that [`Self::save`] has not told yet.
-    is_changed: AtomicBool,
+    /// Counts what changed, so that it can be written down and told to other nodes.
+    version: watch::Sender<u64>,
 }
 
 impl Sightings {
     /// Notes a token that is otherwise in order.
     pub fn note(&self, iss: &str, iat: Option<UnixNanos>, has_user: bool, wall: UnixNanos) {
-        let lead = iat.map_or(Duration::ZERO, |iat| iat.since(wall));
+        let lead = iat.map_or(Duration::ZERO, |iat| in_steps(iat.since(wall)));
         let seen = self.seen.load();
         if let Some(sighting) = seen.get(iss) {
             // Nearly every token names a user and was issued in the past: then there is nothing to
             // write.
             let is_news = !has_user && sighting.note_without_user();
-            if !lead.is_zero() && sighting.note(lead, wall) || is_news {
-                self.is_changed.store(true, Ordering::Relaxed);
+            if !lead.is_zero() && sighting.note(lead, window(wall)) || is_news {
+                self.changed(sighting);
             }
             return;
         }
@@ -89,14 +92,78 @@ impl Sightings {
             return;
         }
         let mut seen = HashMap::clone(&held);
-        seen.insert(iss.into(), Arc::new(saved.into()));
+        let sighting = Arc::new(Sighting::from(saved));
+        seen.insert(iss.into(), Arc::clone(&sighting));
         self.seen.store(Arc::new(seen));
-        self.is_changed.store(true, Ordering::Relaxed);
+        self.changed(&sighting);
     }
 
-    /// Whether anything changed since this was last asked.
-    pub fn take_changed(&self) -> bool {
-        self.is_changed.swap(false, Ordering::Relaxed)
+    /// What other nodes saw counts like what was seen here. A window that by our clock is yet to come
+    /// counts as ours: by a clock that is wrong it would count without end.
+    pub fn learn(&self, leads: Vec<ClockLead>, wall: UnixNanos) {
+        for told in leads {
+            let window = told.window.min(window(wall));
+            let seen = self.seen.load();
+            let Some(sighting) = seen.get(told.iss.as_str()) else {
+                let saved = SavedSighting {
+                    window,
+                    lead_ns: nanos_of(told.lead),
+                    lead_before_ns: nanos_of(told.lead_before),
+                    without_user: false,
+                };
+                self.add(&told.iss, saved);
+                continue;
+            };
+            let before = sighting.note_of_other(told.lead_before, window.saturating_sub(1));
+            if sighting.note_of_other(told.lead, window) || before {
+                self.changed(sighting);
+            }
+        }
+    }
+
+    /// In one step, so that whoever sees the version finds what changed by it.
+    fn changed(&self, sighting: &Sighting) {
+        self.version.send_modify(|version| {
+            *version += 1;
+            sighting.version.store(*version, Ordering::SeqCst);
+        });
+    }
+
+    /// Counts what changed.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// The leads that changed after a version, oldest change first, and the version up to which these
+    /// are all. One message takes at most [`limits::CLOCK_LEADS_PER_MESSAGE`].
+    pub fn leads_after(&self, version: u64) -> (Vec<ClockLead>, u64) {
+        let newest = *self.version.borrow();
+        let seen = self.seen.load();
+        let mut changed: Vec<_> = seen
+            .iter()
+            .map(|(iss, sighting)| (sighting.version.load(Ordering::SeqCst), iss, sighting))
+            .filter(|(at, _, sighting)| *at > version && sighting.has_lead())
+            .collect();
+        changed.sort_unstable_by_key(|(at, ..)| *at);
+        let is_all = changed.len() <= limits::CLOCK_LEADS_PER_MESSAGE;
+        changed.truncate(limits::CLOCK_LEADS_PER_MESSAGE);
+        let through = match changed.last() {
+            Some((at, ..)) if !is_all => *at,
+            _ => newest,
+        };
+        let leads = changed
+            .into_iter()
+            .map(|(_, iss, sighting)| {
+                let saved = sighting.save();
+                ClockLead {
+                    iss: iss.to_string(),
+                    window: saved.window,
+                    lead: Duration::from_nanos(saved.lead_ns),
+                    lead_before: Duration::from_nanos(saved.lead_before_ns),
+                }
+            })
+            .collect();
+        (leads, through)
     }
 
     /// How far the clock of an issuer may be ahead of ours: the greatest lead of the last 24
@@ -128,20 +195,38 @@ impl Sightings {
 }
 
 impl Sighting {
-    /// Whether this lead is greater than those before it.
-    fn note(&self, lead: Duration, wall: UnixNanos) -> bool {
-        let now = window(wall);
+    /// Whether this lead of a window is greater than those before it.
+    fn note(&self, lead: Duration, of: u64) -> bool {
+        let lead = nanos_of(lead);
         let window = self.window.load(Ordering::Relaxed);
+        if of.checked_add(1) == Some(window) {
+            return self.lead_before.fetch_max(lead, Ordering::Relaxed) < lead;
+        }
+        // A clock that was set back by more than a window begins anew: by it, what is held would
+        // count for longer than it was meant to, which is the lesser harm.
+        if of < window {
+            return self.lead.fetch_max(lead, Ordering::Relaxed) < lead;
+        }
         // Two Checks may both begin a window: the lead of one is then counted into the window
         // before as well, which only makes it count for longer.
-        if now != window {
+        if of > window {
             let before = self.lead.swap(0, Ordering::Relaxed);
-            let before = if now == window + 1 { before } else { 0 };
+            let before = if of == window + 1 { before } else { 0 };
             self.lead_before.store(before, Ordering::Relaxed);
-            self.window.store(now, Ordering::Relaxed);
+            self.window.store(of, Ordering::Relaxed);
         }
-        let lead = nanos_of(lead);
         self.lead.fetch_max(lead, Ordering::Relaxed) < lead
+    }
+
+    /// The same, of a lead that another node saw. What no longer counts is no news.
+    fn note_of_other(&self, lead: Duration, of: u64) -> bool {
+        let is_over = of.saturating_add(1) < self.window.load(Ordering::Relaxed);
+        !lead.is_zero() && !is_over && self.note(lead, of)
+    }
+
+    fn has_lead(&self) -> bool {
+        let saved = self.save();
+        saved.lead_ns > 0 || saved.lead_before_ns > 0
     }
 
     /// Whether this is the first token without a user. Once there was one it is only read, since
@@ -178,8 +263,15 @@ impl From<SavedSighting> for Sighting {
             lead: AtomicU64::new(saved.lead_ns),
             lead_before: AtomicU64::new(saved.lead_before_ns),
             without_user: AtomicBool::new(saved.without_user),
+            version: AtomicU64::new(0),
         }
     }
+}
+
+/// Rounded up to whole steps: it must never count for less than it is.
+fn in_steps(lead: Duration) -> Duration {
+    let step = nanos_of(limits::CLOCK_LEAD_STEP);
+    Duration::from_nanos(nanos_of(lead).div_ceil(step).saturating_mul(step))
 }
 
 fn window(wall: UnixNanos) -> u64 {
@@ -235,6 +327,81 @@ mod tests {
         assert_eq!(again.lead("i", wall, LEEWAY), Some(LEEWAY));
     }
 
+    /// Two nodes tell each other what they saw until neither has news.
+    #[test]
+    fn leads_are_told_once_and_count_at_the_other_node_as_here() {
+        let (here, there) = (Sightings::default(), Sightings::default());
+        let wall = UnixNanos::from_secs(1_700_000_000);
+        see(&here, wall, 30);
+        let (leads, told) = here.leads_after(0);
+        there.learn(leads.clone(), wall);
+        assert_eq!(there.lead("i", wall, LEEWAY), Some(Duration::from_secs(30)));
+        let (back, _) = there.leads_after(0);
+        here.learn(back, wall);
+        assert_eq!(here.leads_after(told).0, [], "no news: the echo ends");
+        see(&here, wall, 10);
+        assert_eq!(here.leads_after(told).0, [], "less than before is no news");
+        see(&there, wall, 40);
+        see(&there, wall.plus(DAY), 5);
+        here.learn(there.leads_after(0).0, wall.plus(DAY));
+        let lead = |later| here.lead("i", wall.plus(later), LEEWAY);
+        assert_eq!(lead(DAY), Some(Duration::from_secs(40)));
+        assert_eq!(lead(DAY * 2), Some(Duration::from_secs(5)));
+        assert_eq!(lead(DAY * 3), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_window_that_is_yet_to_come_counts_as_this_one() {
+        let here = Sightings::default();
+        let wall = UnixNanos::from_secs(1_700_000_000);
+        let of = |window, lead_s| ClockLead {
+            iss: "i".to_owned(),
+            window,
+            lead: Duration::from_secs(lead_s),
+            lead_before: Duration::ZERO,
+        };
+        for times in 1..=2 {
+            here.learn(vec![of(u64::MAX, 30)], wall);
+            let lead = |later| here.lead("i", wall.plus(later), LEEWAY);
+            assert_eq!(lead(DAY), Some(Duration::from_secs(30)), "{times}");
+            assert_eq!(lead(DAY * 2), Some(Duration::ZERO), "{times}");
+        }
+        here.learn(vec![of(0, 50)], wall);
+        assert_eq!(here.lead("i", wall, LEEWAY), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_message_holds_so_many_leads_and_the_rest_follow() {
+        let (here, there) = (Sightings::default(), Sightings::default());
+        let wall = UnixNanos::from_secs(1_700_000_000);
+        let count = limits::CLOCK_LEADS_PER_MESSAGE * 2 + 1;
+        for number in 0..count {
+            let iat = wall.plus(Duration::from_secs(7));
+            here.note(&number.to_string(), Some(iat), true, wall);
+        }
+        let (mut version, mut messages) = (0, Vec::new());
+        loop {
+            let (leads, through) = here.leads_after(version);
+            if leads.is_empty() {
+                break;
+            }
+            messages.push(leads.len());
+            there.learn(leads, wall);
+            version = through;
+        }
+        let full = limits::CLOCK_LEADS_PER_MESSAGE;
+        assert_eq!(messages, [full, full, 1]);
+        assert_eq!(there.save().len(), count);
+    }
+
+    #[test]
+    fn leads_are_rounded_up_so_that_few_are_news() {
+        for (nanos, millis) in [(0, 0), (1, 100), (99_999_999, 100), (100_000_001, 200)] {
+            let lead = in_steps(Duration::from_nanos(nanos));
+            assert_eq!(lead, Duration::from_millis(millis), "{nanos}");
+        }
+    }
+
     #[test]
     fn one_token_without_a_user_is_remembered_for_its_issuer() {
         let wall = UnixNanos::from_secs(1_700_000_000);
@@ -245,12 +412,13 @@ mod tests {
                 sightings.note(iss, None, true, wall);
             }
             assert!(!sightings.has_tokens_without_user("i"));
-            sightings.take_changed();
+            let mut versions = sightings.versions();
             sightings.note("i", None, false, wall);
-            assert!(sightings.take_changed());
+            assert!(versions.has_changed().unwrap());
+            versions.mark_unchanged();
             sightings.note("i", None, false, wall);
             sightings.note("i", None, true, wall);
-            assert!(!sightings.take_changed());
+            assert!(!versions.has_changed().unwrap());
             let again = Sightings::default();
             for (iss, saved) in sightings.save() {
                 again.add(&iss, saved);

@@ -20,6 +20,8 @@ pub(super) enum Command {
     Remember(String, Vec<u8>, Answer<()>),
     Sweep(Answer<Swept>),
     AcceptClock(Answer<()>),
+    /// How far the clocks of issuers are ahead is to be written down.
+    SaveLeads(Answer<()>),
     /// Another node says that it is this time.
     ClockOfPeer(UnixNanos, Answer<()>),
     /// What there is was taken over from a node that keeps by these bounds.
@@ -41,7 +43,11 @@ impl Command {
         match self {
             Self::Merge(order, _) => !order.handed_up,
             Self::Remember(..) | Self::ClockOfPeer(..) | Self::CaughtUpFrom(..) => true,
-            Self::Revoke(..) | Self::Restore(..) | Self::Sweep(_) | Self::AcceptClock(_) => false,
+            Self::Revoke(..)
+            | Self::Restore(..)
+            | Self::Sweep(_)
+            | Self::AcceptClock(_)
+            | Self::SaveLeads(_) => false,
         }
     }
 
@@ -52,6 +58,7 @@ impl Command {
             Self::Sweep(answer) => send(answer, Err(error.clone())),
             Self::Remember(_, _, answer)
             | Self::AcceptClock(answer)
+            | Self::SaveLeads(answer)
             | Self::ClockOfPeer(_, answer)
             | Self::CaughtUpFrom(_, answer) => send(answer, Err(error.clone())),
         }

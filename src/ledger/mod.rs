@@ -44,7 +44,9 @@ use crate::{
     decision::Grounds,
     journal::{Journal, JournalError},
     limits,
-    model::{Boot, Bounds, Claims, KeyKind, Record, Semantics, TargetKind, UnixNanos, Verdict},
+    model::{
+        Boot, Bounds, Claims, ClockLead, KeyKind, Record, Semantics, TargetKind, UnixNanos, Verdict,
+    },
 };
 use command::Command;
 use shared::Shared;
@@ -150,6 +152,29 @@ impl Ledger {
                 .note(&claims.iss, claims.iat, has_user, wall);
         }
         verdict
+    }
+
+    /// Counts what was learnt of issuers, such as how far their clocks are ahead.
+    pub fn leads(&self) -> watch::Receiver<u64> {
+        self.shared.sightings.versions()
+    }
+
+    /// How far the clocks of issuers are ahead, as far as it is news after a version of
+    /// [`Self::leads`], as much as fits one message; and the version up to which that is all.
+    pub fn leads_after(&self, version: u64) -> (Vec<ClockLead>, u64) {
+        self.shared.sightings.leads_after(version)
+    }
+
+    /// Another node saw how far the clocks of issuers are ahead.
+    pub fn learn_leads(&self, leads: Vec<ClockLead>) {
+        if !leads.is_empty() {
+            self.shared.sightings.learn(leads, self.shared.clock.wall());
+        }
+    }
+
+    /// Writes down what was learnt of issuers, if it is news.
+    pub async fn save_leads(&self) -> Result<(), WriteError> {
+        self.ask(Command::SaveLeads).await
     }
 
     /// The names of the claims that live revocations of an issuer speak of.

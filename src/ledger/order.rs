@@ -33,6 +33,10 @@ pub struct AskedRules {
     pub version_below: Option<u64>,
     /// By `auth_time`.
     pub authenticated_before: Option<UnixNanos>,
+    /// By `iat`, from now on: this node's clock and the lead of the issuer's.
+    pub issued_before_now: bool,
+    /// By `auth_time`, from now on likewise.
+    pub authenticated_before_now: bool,
     /// Whom to spare.
     pub except: Vec<Exception>,
 }
@@ -44,6 +48,8 @@ impl AskedRules {
             && self.issued_before.is_none()
             && self.version_below.is_none()
             && self.authenticated_before.is_none()
+            && !self.issued_before_now
+            && !self.authenticated_before_now
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Setting<'a> {
     pub(super) latest: UnixNanos,
     /// How far the issuer's clock may be ahead; `None`: no token of it was ever seen.
     pub(super) lead: Option<Duration>,
+    /// Whether a crash a moment ago may have cost the newest lead.
+    pub(super) may_lack_lead: bool,
     /// Whether tokens of the issuer were seen that name no user.
     pub(super) has_tokens_without_user: bool,
 }
@@ -31,8 +33,17 @@ pub(super) struct Setting<'a> {
 impl Setting<'_> {
     /// The cut-off that a default means: no token issued so far has a later `iat`.
     fn cut_off_now(&self) -> UnixNanos {
-        let skew = self.settings.clock_skew.or(self.lead).unwrap_or_default();
-        self.now.plus(skew.min(self.settings.leeway))
+        self.now.plus(self.skew())
+    }
+
+    /// How much later than our clock "now" is: a token is ACTIVE up to leeway ahead of it.
+    fn skew(&self) -> Duration {
+        let leeway = self.settings.leeway;
+        match self.settings.clock_skew {
+            Some(configured) => configured.min(leeway),
+            None if self.may_lack_lead => leeway,
+            None => self.lead.unwrap_or_default().min(leeway),
+        }
     }
 }
 
@@ -51,15 +62,18 @@ pub(super) fn requests(
     if rules.all {
         requests.push((RuleKind::All, all_request(is_session, expires_at, at)));
     }
-    let issued_before = rules
-        .issued_before
-        .or_else(|| rules.has_no_cut_off().then(|| at.cut_off_now()));
+    let is_now = rules.issued_before_now || rules.has_no_cut_off();
+    let now = |is_now: bool| is_now.then(|| at.cut_off_now());
+    let issued_before = rules.issued_before.or_else(|| now(is_now));
+    let authenticated_before = rules
+        .authenticated_before
+        .or_else(|| now(rules.authenticated_before_now));
     let cut_offs = [
         (RuleKind::IssuedBefore, issued_before.map(UnixNanos::nanos)),
         (RuleKind::VersionBelow, rules.version_below),
         (
             RuleKind::AuthenticatedBefore,
-            rules.authenticated_before.map(UnixNanos::nanos),
+            authenticated_before.map(UnixNanos::nanos),
         ),
     ];
     for (kind, cut_off) in cut_offs {
@@ -238,6 +252,7 @@ pub(super) fn advice(
     at: Setting<'_>,
 ) -> Vec<String> {
     let mut advice = Vec::new();
+    advice.extend(moved_by_lead(named, requests, at));
     if at.lead.is_none() && !is_configured {
         advice.push(
             "no token of this issuer was ever checked here: compare `iss` with that of a real \
@@ -276,6 +291,39 @@ pub(super) fn advice(
         ));
     }
     advice
+}
+
+/// Why logins of the next seconds are denied too, if they are.
+fn moved_by_lead(
+    named: &Named,
+    requests: &[(RuleKind, Request)],
+    at: Setting<'_>,
+) -> Option<String> {
+    let cut_off = at.cut_off_now();
+    let is_now = |(kind, request): &(RuleKind, Request)| {
+        matches!(kind, RuleKind::IssuedBefore | RuleKind::AuthenticatedBefore)
+            && request.cut_off == cut_off.nanos()
+    };
+    if named.target.is_token() || at.skew().is_zero() || !requests.iter().any(is_now) {
+        return None;
+    }
+    let skew = humantime::format_duration(at.skew());
+    let why = match at.settings.clock_skew {
+        Some(_) => "by clock_skew, as configured for this issuer".to_owned(),
+        None if at.may_lack_lead => {
+            "since this node did not stop orderly a moment ago, and may not know of a token that is \
+             ahead of its clock by up to leeway"
+                .to_owned()
+        }
+        None => format!(
+            "since a token of this issuer was {skew} ahead of our clock in the last 24 h: set the \
+             issuer's clock right, or give clock_skew"
+        ),
+    };
+    Some(format!(
+        "the cut-off is {skew} later than now, {why}; a login before not_before ({}) is denied too",
+        UnixNanos::from_secs(cut_off.secs_ceil())
+    ))
 }
 
 /// The first whole second whose `iat` is safe for a token issued from now on.

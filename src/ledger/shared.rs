@@ -1,8 +1,11 @@
 //! What the ledger's writer and its readers share.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -51,11 +54,21 @@ pub(super) struct Shared {
     pub(super) failure: ArcSwapOption<String>,
     pub(super) trust: ArcSwap<Trust>,
     pub(super) swept: AtomicU64,
+    /// When this run began, if the one before did not end in order: it may have called a token ACTIVE
+    /// a moment before, and not have written down how far that was ahead.
+    pub(super) began_after_crash: Option<UnixNanos>,
 }
 
 impl Shared {
     pub(super) fn swept(&self) -> UnixNanos {
         UnixNanos::from_nanos(self.swept.load(Ordering::Relaxed))
+    }
+
+    /// Whether a lead may be missing that still counts: no token is ACTIVE further ahead than leeway,
+    /// so once that has gone by every "now" is later than all of those.
+    pub(super) fn may_lack_lead(&self, now: UnixNanos, leeway: Duration) -> bool {
+        self.began_after_crash
+            .is_some_and(|began| now < began.plus(leeway))
     }
 
     pub(super) fn first(&self) -> MutexGuard<'_, Seqs> {

@@ -136,10 +136,7 @@ pub(super) fn open(
     check_meaning(&journal, options)?;
     let boot = Boot(random()?);
     let mut head = meta_u64(&journal, "head")?.unwrap_or_default();
-    let node = match meta_u64(&journal, "node")? {
-        Some(node) => node,
-        None => random()?,
-    };
+    let node = meta_u64(&journal, "node")?.map_or_else(&mut *random, Ok)?;
     let time = |name| -> Result<Option<UnixNanos>, JournalError> {
         Ok(meta_u64(&journal, name)?.map(UnixNanos::from_nanos))
     };
@@ -162,6 +159,7 @@ pub(super) fn open(
         keep_longer(&journal, Raise { from, to }, boot, &mut head, &mut counter)?;
     }
     let sightings = sightings(&journal, options)?;
+    let is_after_crash = is_after_crash(&journal)?;
     let held = journal.write(|tables| {
         tables.set_meta("node", &node.to_be_bytes())?;
         tables.set_meta("head", &head.to_be_bytes())?;
@@ -197,12 +195,19 @@ pub(super) fn open(
         failure: ArcSwapOption::empty(),
         trust: ArcSwap::from_pointee(opinion),
         swept: AtomicU64::new(swept.nanos()),
+        began_after_crash: is_after_crash.then_some(wall),
     };
     Ok(Opened {
         shared: Arc::new(shared),
         sweeper: Sweeper::new(trust, last_time.unwrap_or(wall), swept).rewound_at(rewound),
         counter,
     })
+}
+
+/// Whether the run before ended without having written down all that it knew.
+fn is_after_crash(journal: &Journal) -> Result<bool, StartError> {
+    let before = journal.boots()?.last().map(|span| span.boot.0);
+    Ok(before.is_some() && before != meta_u64(journal, sweep::ENDED)?)
 }
 
 /// Fills the index: tokens from the sixteen bytes that stand beside them, everything else from

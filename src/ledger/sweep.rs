@@ -23,6 +23,8 @@ pub(super) const REWOUND: &str = "rewound";
 pub(super) const LAST_TIME: &str = "last_time";
 pub(super) const SIGHTINGS: &str = "sightings";
 pub(super) const BOUNDS: &str = "bounds";
+/// The boot that ended in order: everything that it knew is on disk.
+pub(super) const ENDED: &str = "ended";
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) struct Sweeper {
     swept: UnixNanos,
     rewound: UnixNanos,
     is_dirty: bool,
+    /// The version of the sightings that is on disk, and the one that is being written.
+    sightings: (u64, u64),
 }
 
 impl Sweeper {
@@ -51,6 +55,7 @@ impl Sweeper {
             swept,
             rewound: UnixNanos::ZERO,
             is_dirty: false,
+            sightings: (0, 0),
         }
     }
 
@@ -115,11 +120,7 @@ impl Sweeper {
         if is_due && trust.is_believed() {
             self.touch();
         }
-        // How far an issuer's clock is ahead must survive a crash: without it the next logout would
-        // spare tokens that were issued a moment before.
-        if shared.sightings.take_changed() {
-            self.touch();
-        }
+        self.notice_sightings(shared);
         if trust != Trust::Trusted {
             return Ok(Swept::default());
         }
@@ -137,6 +138,14 @@ impl Sweeper {
             count: expired.len(),
             more,
         })
+    }
+
+    /// How far an issuer's clock is ahead must survive a crash: without it the next logout would spare
+    /// tokens that were issued a moment before.
+    pub(super) fn notice_sightings(&mut self, shared: &Shared) {
+        if *shared.sightings.versions().borrow() != self.sightings.0 {
+            self.touch();
+        }
     }
 
     /// Writes what must be known after a restart. The time is that of every commit, so that the
@@ -160,6 +169,7 @@ impl Sweeper {
             tables.set_meta(name, &time.nanos().to_be_bytes())?;
         }
         if self.is_dirty {
+            self.sightings.1 = *shared.sightings.versions().borrow();
             let sightings = serde_json::to_vec(&shared.sightings.save()).unwrap_or_default();
             tables.set_meta(SIGHTINGS, &sightings)?;
             let bounds = serde_json::to_vec(&**shared.bounds.load()).unwrap_or_default();
@@ -170,6 +180,9 @@ impl Sweeper {
 
     /// What was saved is durable: Check may know it.
     pub(super) fn committed(&mut self, shared: &Shared) {
+        if self.is_dirty {
+            self.sightings.0 = self.sightings.1;
+        }
         self.is_dirty = false;
         shared.rewind.set(self.swept, self.rewound);
         shared.swept.store(self.swept.nanos(), Ordering::Relaxed);

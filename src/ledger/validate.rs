@@ -141,8 +141,27 @@ fn count(targets: usize) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// A cut-off of zero would deny nothing.
+/// A cut-off of zero would deny nothing, and of two it is not clear which is meant.
 fn cut_offs(rules: &AskedRules) -> Result<(), WriteError> {
+    for (field, is_now, cut_off) in [
+        (
+            "issued_before",
+            rules.issued_before_now,
+            rules.issued_before,
+        ),
+        (
+            "authenticated_before",
+            rules.authenticated_before_now,
+            rules.authenticated_before,
+        ),
+    ] {
+        if is_now && cut_off.is_some() {
+            return Err(WriteError::invalid(
+                format!("rules.{field}_now"),
+                format!("is given together with {field}: give one of the two"),
+            ));
+        }
+    }
     for (field, cut_off) in [
         ("issued_before", rules.issued_before.map(UnixNanos::nanos)),
         ("version_below", rules.version_below),

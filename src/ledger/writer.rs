@@ -23,7 +23,7 @@ use super::{
     order::{Merged, Receipt, RequestId, Restore, Revoke, Terms, WriteError},
     plan::{self, Setting},
     shared::{Shared, apply, slot_of},
-    sweep::{Sweeper, Swept},
+    sweep::{self, Sweeper, Swept},
     validate,
     work::{Refused, Work, what_holds},
 };
@@ -77,10 +77,15 @@ impl Writer {
             }
             self.write(group);
         }
-        if !self.places.is_empty() {
-            let (answer, _nobody) = tokio::sync::oneshot::channel();
-            self.write(vec![Command::Sweep(answer)]);
-        }
+        self.end();
+    }
+
+    /// What waits for a commit gets one, and the next run is told that nothing is missing.
+    fn end(mut self) {
+        let boot = self.shared.boot.0.to_be_bytes().to_vec();
+        self.keep(sweep::ENDED.to_owned(), boot);
+        let (answer, _nobody) = tokio::sync::oneshot::channel();
+        self.write(vec![Command::SaveLeads(answer)]);
     }
 
     /// Carries out a group of commands in one transaction, and answers them.
@@ -261,6 +266,13 @@ impl Writer {
                 };
                 (Done::Swept(answer, swept), failed)
             }
+            Command::SaveLeads(answer) => {
+                self.sweeper.notice_sightings(&self.shared);
+                if !self.places.is_empty() {
+                    self.sweeper.touch();
+                }
+                (Done::Noted(answer), Ok(()))
+            }
             Command::AcceptClock(answer) => {
                 self.sweeper.accept_clock(&self.shared);
                 (Done::Noted(answer), Ok(()))
@@ -304,6 +316,7 @@ impl Writer {
                 now,
                 latest,
                 lead: shared.sightings.lead(iss, now, settings.leeway),
+                may_lack_lead: shared.may_lack_lead(now, settings.leeway),
                 has_tokens_without_user: shared.sightings.has_tokens_without_user(iss),
             };
             let requests = plan::requests(named, &order.rules, order.expires_at, at);

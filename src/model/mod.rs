@@ -2,6 +2,7 @@
 
 mod bounds;
 mod claims;
+mod clock_lead;
 mod reason;
 mod record;
 mod rule;
@@ -17,6 +18,7 @@ pub(crate) mod sample;
 
 pub use bounds::{Bounds, Horizon, IssuerBounds};
 pub use claims::{Claims, NamedValue};
+pub use clock_lead::ClockLead;
 pub use reason::Reason;
 pub use record::Record;
 pub use rule::{

@@ -97,6 +97,7 @@ pub(super) async fn merge(
         if std::mem::take(&mut is_first) {
             up.begin(ledger, &message)?;
         }
+        ledger.learn_leads(wire::leads_in(message.clock_leads));
         up.take_in(ledger, message.revocations).await?;
     }
     if up.skipped > 0 {

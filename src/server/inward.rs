@@ -228,6 +228,8 @@ pub(super) fn rules(rules: Option<v1::Rules>) -> Parsed<AskedRules> {
         issued_before: time(rules.issued_before, "rules.issued_before")?,
         version_below: (rules.version_below != 0).then_some(rules.version_below),
         authenticated_before: time(rules.authenticated_before, "rules.authenticated_before")?,
+        issued_before_now: rules.issued_before_now,
+        authenticated_before_now: rules.authenticated_before_now,
         except,
     })
 }

@@ -1,5 +1,6 @@
-//! Who follows is kept in the journal: `wait_for` counts on whoever was there in the last 24 hours, across
-//! a restart too.
+//! What is kept in the journal beside revocations: who follows, since `wait_for` counts on whoever was
+//! there in the last 24 hours, across a restart too; and how far the clocks of issuers are ahead, or a
+//! revocation after a restart would spare tokens from before it.
 
 use std::sync::Arc;
 
@@ -39,5 +40,22 @@ pub async fn keep_followers(ledger: Ledger, fleet: Arc<Fleet>, stop: Cancellatio
         if let Err(error) = ledger.remember(FOLLOWERS.to_owned(), saved).await {
             tracing::warn!(%error, "who follows could not be noted");
         }
+    }
+}
+
+/// Writes down how far the clocks of issuers are ahead, a moment after that was news, until `stop`.
+pub async fn keep_leads(ledger: Ledger, stop: CancellationToken) {
+    let mut versions = ledger.leads();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            changed = versions.changed() => if changed.is_err() { return },
+        }
+        // A journal that failed is told of where it failed; what is known goes on counting.
+        if let Err(error) = ledger.save_leads().await {
+            tracing::debug!(%error, "clock leads are not saved");
+        }
+        sleep(limits::CLOCK_LEAD_DELAY).await;
     }
 }

@@ -35,7 +35,7 @@ use crate::{
 };
 use check::Judge;
 pub use health::{Health, Readiness, health};
-pub use keep::{keep_followers, recall_followers};
+pub use keep::{keep_followers, keep_leads, recall_followers};
 use turns::Turns;
 use watchers::{Follower, Watchers};
 

@@ -172,6 +172,9 @@ struct Watch {
     heard: Heard,
     fleet: Arc<Fleet>,
     head: watch::Receiver<u64>,
+    /// What is learnt of the clocks of issuers, and up to which version of it the follower was told.
+    leads: watch::Receiver<u64>,
+    leads_told: u64,
     stop: CancellationToken,
     stopped: bool,
     watching: Watching,
@@ -198,6 +201,8 @@ pub(super) fn watch(
     };
     watching.at(seq);
     let watch = Watch {
+        leads: ledger.leads(),
+        leads_told: 0,
         filters: asked.filter.digest(),
         filter: asked.filter,
         follower: asked.follower,
@@ -274,6 +279,10 @@ impl Watch {
                 self.heard.echoed = true;
                 return Ok(Event::Heartbeat(self.sign_of_life(self.heard)));
             }
+            // Before records and CaughtUp: by these a "now" that comes next is late enough.
+            if self.has_leads_to_tell() && self.heartbeat_due() <= Instant::now() {
+                return Ok(Event::Heartbeat(self.sign_of_life(now)));
+            }
             let hold_until = self.hold_until(head);
             if self.seq < head && hold_until.is_none() {
                 let records = self.records().await?;
@@ -303,6 +312,7 @@ impl Watch {
                 () = self.stop.cancelled() => {}
                 () = self.watching.cloned() => {}
                 () = self.watching.poked() => {}
+                _ = self.leads.changed(), if self.follower.is_some() => {}
                 // The ledger outlives every watch: should it not, the watch ends by its stop.
                 _ = self.head.changed() => {}
             }
@@ -339,7 +349,18 @@ impl Watch {
         } else {
             self.last_sent
         };
-        last + self.heartbeat
+        let within = if self.has_leads_to_tell() {
+            limits::CLOCK_LEAD_DELAY
+        } else {
+            self.heartbeat
+        };
+        last + within
+    }
+
+    /// A token that this node called ACTIVE may be issued, by its issuer's clock, in the future: the
+    /// others must know by how much before they revoke.
+    fn has_leads_to_tell(&self) -> bool {
+        self.follower.is_some() && *self.leads.borrow() > self.leads_told
     }
 
     /// Takes up a nonce, once the one before is echoed. The nonce first, the rest after it: so what
@@ -441,7 +462,12 @@ impl Watch {
 
     fn sign_of_life(&mut self, of: Heard) -> Heartbeat {
         self.last_heartbeat = Instant::now();
+        let mut leads = Vec::new();
+        if self.has_leads_to_tell() {
+            (leads, self.leads_told) = self.ledger.leads_after(self.leads_told);
+        }
         Heartbeat {
+            clock_leads: wire::leads_out(leads),
             server_time: outward::time(self.ledger.wall()),
             head: of.head,
             staleness: outward::staleness(of.staleness),

@@ -13,6 +13,7 @@ use super::{
     Place, Sync,
     backoff::Backoff,
     connection::{self, Ask, Begun, Client, Ended, Messages},
+    leads,
     net::{self, Pulse},
     outbox::Outbox,
     repair,
@@ -275,6 +276,8 @@ impl Follow {
             error = outbox.run(client.clone(), run, &session.held), if upstream.kind == Kind::Hub => {
                 Err(error)
             }
+            never = leads::tell_hub(sync, client.clone(), run, role_of(upstream.kind)),
+                if upstream.kind == Kind::Hub => match never {},
             error = repair::run(sync, upstream, client, comparing) => Err(error),
             error = session.to_be_read_again() => Err(error),
             _ = rewinds.changed() => {

@@ -20,6 +20,7 @@ mod discovery;
 mod follow;
 mod gathered;
 mod held;
+mod leads;
 mod net;
 mod outbox;
 mod repair;

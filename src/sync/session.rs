@@ -229,6 +229,8 @@ async fn hear(sync: &Sync, upstream: &Upstream, session: &Session, heartbeat: &H
         0 => None,
         nonce => session.acks.echoed(nonce),
     };
+    let leads = wire::leads_in(heartbeat.clock_leads.clone());
+    sync.ledger.learn_leads(leads);
     let theirs = heartbeat
         .staleness
         .and_then(|staleness| staleness.try_into().ok());

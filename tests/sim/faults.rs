@@ -1,5 +1,6 @@
 //! The faults that issue 5 names, a story each.
 
+mod clock_leads;
 mod clocks;
 mod disks;
 mod leaves;

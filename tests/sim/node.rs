@@ -131,6 +131,7 @@ pub(crate) async fn run(machine: Machine) -> turmoil::Result {
         std::future::pending::<()>().await;
     };
     let keeping = server::keep_followers(ledger.clone(), Arc::clone(&fleet), stop.clone());
+    let leads = server::keep_leads(ledger.clone(), stop.clone());
     *machine.live.lock().expect("a slot") = Some(Live {
         ledger: ledger.clone(),
         fleet,
@@ -148,6 +149,7 @@ pub(crate) async fn run(machine: Machine) -> turmoil::Result {
         () = followers => {}
         () = sweeping => {}
         () = keeping => {}
+        () = leads => {}
     }
     std::future::pending().await
 }

@@ -154,6 +154,7 @@ fn asked_rules(
         version_below,
         authenticated_before: authenticated.map(offset),
         except,
+        ..AskedRules::default()
     }
 }
 

@@ -75,7 +75,7 @@ async fn merge(
             node_id: NODE.to_owned(),
             role: v1::FollowerRole::Leaf.into(),
         }),
-        wait_for: None,
+        ..v1::MergeRecordsRequest::default()
     };
     let messages = tokio_stream::iter([message]);
     let merged = node.api.clone().merge_records(messages).await?;
