@@ -142,7 +142,7 @@ impl Index {
             Entry::Occupied(mut held) if held.get().seq() <= slot.seq() => {
                 held.insert(slot);
             }
-            Entry::Occupied(_) => {}
+            Entry::Occupied(held) => is_in_order(held.get().seq(), slot.seq()),
             Entry::Vacant(vacant) => {
                 self.counter(kind, |live| live.fetch_add(1, Ordering::Relaxed));
                 vacant.insert(slot);
@@ -156,7 +156,7 @@ impl Index {
             Entry::Occupied(mut held) if held.get().seq <= rules.seq => {
                 held.insert(rules);
             }
-            Entry::Occupied(_) => {}
+            Entry::Occupied(held) => is_in_order(held.get().seq, rules.seq),
             Entry::Vacant(vacant) => {
                 if let What::Claim { name, .. } = &target.what {
                     self.claim_names.add(&target.iss, name);
@@ -221,6 +221,17 @@ impl Index {
     fn counter<T>(&self, kind: KeyKind, with: impl FnOnce(&AtomicU64) -> T) -> T {
         with(&self.live[kind.place()])
     }
+}
+
+/// The ledger never gives a seq twice, and shows its writes in their order: so what is put is never
+/// older than what it finds. Should that ever not hold, a revocation may be missing, loudly.
+fn is_in_order(held: u64, put: u64) {
+    debug_assert!(put >= held, "seq {put} after {held}");
+    tracing::error!(
+        held,
+        put,
+        "a record came to the index out of order and was left out: restart this node"
+    );
 }
 
 fn issuer_key(iss: &str) -> TargetKey {

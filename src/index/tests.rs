@@ -85,17 +85,34 @@ fn what_is_put_is_found_and_counted_until_it_is_removed() {
 }
 
 #[test]
-fn an_older_write_neither_replaces_nor_removes_a_newer_one() {
+fn an_older_write_does_not_remove_a_newer_one() {
     let index = Index::default();
     let token = target(What::Jti("t".to_owned()));
     index.put_token(KeyKind::Jti, token.key(), slot(5));
-    index.put_token(KeyKind::Jti, token.key(), slot(4));
     index.remove(&token, token.key(), 4);
     assert_eq!(index.token(&token.key()).map(TokenSlot::seq), Some(5));
     assert_eq!(index.count(TargetKind::Token), 1);
     index.remove(&token, token.key(), 5);
     assert_eq!(index.token(&token.key()), None);
     assert_eq!(index.count(TargetKind::Token), 0);
+}
+
+#[test]
+#[should_panic(expected = "seq 4 after 5")]
+fn a_token_that_comes_out_of_order_is_our_own_mistake() {
+    let index = Index::default();
+    let token = target(What::Jti("t".to_owned()));
+    index.put_token(KeyKind::Jti, token.key(), slot(5));
+    index.put_token(KeyKind::Jti, token.key(), slot(4));
+}
+
+#[test]
+#[should_panic(expected = "seq 4 after 5")]
+fn rules_that_come_out_of_order_are_our_own_mistake() {
+    let index = Index::default();
+    let key = target(What::Key("k".to_owned()));
+    index.put_rules(&key, key.key(), banned(&key, 5));
+    index.put_rules(&key, key.key(), banned(&key, 4));
 }
 
 /// A sweep that looks, and removes what it saw a moment ago, would throw away what was revoked

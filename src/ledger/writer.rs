@@ -4,7 +4,7 @@
 //! what it wrote to Check and to watchers, and answers.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     ops::ControlFlow,
     sync::{Arc, atomic::Ordering},
 };
@@ -101,7 +101,6 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        let (head, dots) = (self.head, self.dots.clone());
         let mut changes = Vec::new();
         let mut done = Vec::with_capacity(group.len());
         let mut group = group.into_iter();
@@ -141,7 +140,8 @@ impl Writer {
                 }
             }
             Err(error) => {
-                (self.head, self.dots) = (head, dots);
+                // Seqs and dots that were given are never given again: what the index took in ahead of
+                // this commit stays there, and must not look newer than what comes next.
                 let failure = self.fail(&error);
                 self.go_on_in_memory();
                 for done in done {
@@ -194,7 +194,11 @@ impl Writer {
             drop(known);
             self.shared.first_head.store(newest, Ordering::Release);
         }
-        for change in &changes {
+        // Within one transaction a target may be written more than once, and what came from others is
+        // enforced ahead of the rest: only what stands in the end is shown.
+        let superseded: HashSet<u64> = changes.iter().filter_map(|of| of.superseded).collect();
+        let newest = |change: &&Change| !superseded.contains(&change.seq);
+        for change in changes.iter().filter(newest) {
             apply(&self.shared.index, change.key, &change.record, change.seq);
         }
         self.shared.feed.publish(changes);

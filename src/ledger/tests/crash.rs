@@ -357,3 +357,94 @@ fn a_disk_that_fails_while_starting_is_told_and_nothing_panics() {
     let node = setup.start(&disk);
     assert!(node.is_revoked(&token("t", T0, HOUR)));
 }
+
+/// Records of other nodes are enforced before they are committed. When the commit failed, the next
+/// record got a seq that was taken back, the index took it for an older one than what it had from the
+/// failed commit, and Check went on with the earlier cut-off until a restart.
+#[test]
+fn after_a_failed_commit_a_later_cut_off_of_another_upstream_counts() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let logged_out = |subs: &[&str], at: UnixNanos| {
+        let setup = Setup::new();
+        setup.clock.set_wall(at);
+        let node = setup.start(&Disk::default());
+        for sub in subs {
+            runtime.block_on(node.revoke_one(user(sub), AskedRules::default()));
+        }
+        let records = runtime.block_on(node.records());
+        let records = records.into_iter().map(|(_, record)| record);
+        let order = Merge {
+            records: records.collect(),
+            ..Merge::default()
+        };
+        node.stop();
+        order
+    };
+    let from_a = logged_out(&["x", "y", "z", "u"], T0);
+    let from_b = logged_out(&["u"], T0.plus(MINUTE));
+    let (setup, disk) = (Setup::new(), Disk::recording());
+    setup.clock.set_wall(T0.plus(HOUR));
+    let node = setup.start(&disk);
+    runtime.block_on(node.revoke_one(user("mine"), all()));
+    disk.fail_after(0);
+    assert!(runtime.block_on(node.merge(from_a.clone())).is_err());
+    assert!(node.condition().failure.is_some());
+    assert!(!runtime.block_on(node.merge(from_b)).unwrap().durable);
+    let between = Claims {
+        sub: "u".into(),
+        ..token("t", T0.plus(SECOND * 30), 2 * HOUR)
+    };
+    assert!(
+        node.is_revoked(&between),
+        "by what the second upstream sent"
+    );
+    runtime.block_on(node.merge(from_a)).unwrap();
+    assert!(node.is_revoked(&between), "the first upstream's again");
+    node.stop();
+}
+
+/// Two upstreams send of one user, and somebody revokes it here, in one transaction: what came from others
+/// is in the index before the rest is shown.
+#[test]
+fn one_target_written_several_times_in_one_transaction_ends_with_the_last() {
+    let others = |at: UnixNanos| {
+        let setup = Setup::new();
+        setup.clock.set_wall(at);
+        let node = setup.start(&Disk::default());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(node.revoke_one(user("u"), AskedRules::default()));
+        let records = runtime.block_on(node.records());
+        node.stop();
+        Merge {
+            records: records.into_iter().map(|(_, record)| record).collect(),
+            ..Merge::default()
+        }
+    };
+    let setup = Setup::new();
+    setup.clock.set_wall(T0.plus(HOUR));
+    let journal = Journal::open_with(Disk::default().open(), true).unwrap();
+    let mut numbers = 1..;
+    let options = &setup.options;
+    let ledger = Ledger::open_inline(journal, options, || numbers.next().unwrap()).unwrap();
+    let Writing::Inline(writer) = &ledger.writing else {
+        panic!("an inline ledger");
+    };
+    let (first, _first) = oneshot::channel();
+    let (own, _own) = oneshot::channel();
+    let (second, _second) = oneshot::channel();
+    writer.lock().unwrap().write(vec![
+        Command::Merge(others(T0), first),
+        Command::Revoke(revoke([user("u")], AskedRules::default()), own),
+        Command::Merge(others(T0.plus(MINUTE)), second),
+    ]);
+    let before = Claims {
+        sub: "u".into(),
+        ..token("t", T0.plus(MINUTE * 30), HOUR)
+    };
+    assert!(matches!(ledger.judge(&before), Verdict::Revoked(_)));
+    assert_eq!(ledger.condition().head, 3);
+}
