@@ -237,9 +237,14 @@ fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Ledger, Writ
         }
     };
     let began = clock.steady();
+    if let (journal::Storage::Directory(path), true) = (&storage, config.accept_empty_journal) {
+        Journal::accept_empty(path)?;
+    }
     let journal = Journal::open(&storage).map_err(|error| match error {
         // These name the place themselves.
-        JournalError::Directory { .. } | JournalError::InUse { .. } => anyhow::Error::new(error),
+        JournalError::Directory { .. } | JournalError::InUse { .. } | JournalError::Lost { .. } => {
+            anyhow::Error::new(error)
+        }
         other => anyhow::Error::new(other).context(place.clone()),
     })?;
     let options = Options {

@@ -144,6 +144,11 @@ pub struct ServeFlags {
     #[arg(long)]
     pub accept_changed_meaning: bool,
 
+    /// Start although the data directory's journal is gone or empty: what was revoked on this node alone
+    /// is forgotten, and must be revoked again
+    #[arg(long)]
+    pub accept_empty_journal: bool,
+
     /// How to write logs: console, json, or auto (console on a terminal, JSON otherwise)
     /// [default: auto]
     #[arg(long, value_name = "FORMAT")]

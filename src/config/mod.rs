@@ -73,6 +73,8 @@ pub struct Config {
     pub max_live: u64,
     /// Whether to start although the meaning of live records has changed.
     pub accept_changed_meaning: bool,
+    /// Start although the journal is gone or empty.
+    pub accept_empty_journal: bool,
     /// How to write logs.
     pub log_format: LogFormat,
     /// What to log: a valid filter of `tracing_subscriber::EnvFilter`.
@@ -130,6 +132,7 @@ impl Default for Config {
             sweep_settle: limits::SWEEP_SETTLE_DEFAULT,
             max_live: limits::LIVE_DEFAULT,
             accept_changed_meaning: false,
+            accept_empty_journal: false,
             log_format: LogFormat::default(),
             log_filter: "info".to_owned(),
             semantics: Semantics::default(),
@@ -173,6 +176,7 @@ pub fn load(flags: &ServeFlags, environment: &Environment) -> Result<Loaded, Con
     let mut config = Config {
         storage,
         accept_changed_meaning: flags.accept_changed_meaning,
+        accept_empty_journal: flags.accept_empty_journal,
         semantics: semantics::read(&top)?,
         issuer_keys: keys::read(&top)?,
         ..Config::default()

@@ -132,7 +132,7 @@ fn refuse(
         return Ok(());
     };
     let hint = match nearest(key, known) {
-        _ if key == "accept_changed_meaning" => {
+        _ if ["accept_changed_meaning", "accept_empty_journal"].contains(&key.as_str()) => {
             "it is only a flag, so that it is accepted once and not for ever".to_owned()
         }
         Some(near) => format!("did you mean {near:?}?"),

@@ -144,6 +144,7 @@ impl Loaded {
             sweep_settle,
             max_live,
             accept_changed_meaning: _, // a flag for one start, not a setting
+            accept_empty_journal: _,   // likewise
             log_format,
             log_filter,
             semantics,

@@ -11,6 +11,7 @@
 mod backing;
 mod codec;
 mod open;
+mod place;
 mod write;
 
 use std::{
@@ -24,6 +25,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition}
 use backing::Disk;
 pub use codec::canonical;
 pub use open::Storage;
+use place::Place;
 pub use write::{AnsweredRequest, Tables};
 
 use crate::model::{Boot, KeyKind, Record, TargetKey};
@@ -82,6 +84,27 @@ pub enum JournalError {
          forgotten and must be revoked again"
     )]
     Damaged(String),
+    /// There was one, and it is not there.
+    #[error(
+        "the journal {path} {how}, and a start without it would forget everything that was revoked on \
+         this node: put it back from a backup, or, if that may be forgotten, start once with \
+         --accept-empty-journal"
+    )]
+    Lost {
+        /// Where it was.
+        path: String,
+        /// What is there instead.
+        how: &'static str,
+    },
+    /// The file that is open is no longer what the next start will find.
+    #[error(
+        "the journal was moved away from {path} or deleted while in use, so what is written now would \
+         be gone after a restart"
+    )]
+    Moved {
+        /// Where it was.
+        path: String,
+    },
     /// A newer program wrote it.
     #[error(
         "the journal has format {found} and this rescind reads up to {FORMAT}: run a rescind at \
@@ -161,6 +184,8 @@ pub struct Journal {
     disk: Disk,
     /// The database whose disk failed: kept, with its locks, until the process ends.
     failed: OnceLock<Arc<Database>>,
+    /// Where its file is; `None`: in memory, or on a storage of a test's.
+    place: Option<Place>,
     /// False for one in memory: it does not survive the process.
     pub durable: bool,
 }

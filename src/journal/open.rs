@@ -14,6 +14,7 @@ use crate::limits;
 use super::{
     BOOTS, EXPIRY, FORMAT, Journal, JournalError, LIVE, META, RECORDS, REQUESTS,
     backing::{Disk, Overlay},
+    place::{self, FILE, Place},
 };
 
 /// Where a journal is kept.
@@ -25,8 +26,6 @@ pub enum Storage {
     Memory,
 }
 
-/// The journal's file in a data directory.
-const FILE: &str = "journal.redb";
 /// What the names of journals that are still being made begin with.
 const UNFINISHED: &str = "journal.redb.new-";
 
@@ -70,12 +69,28 @@ impl Journal {
             source,
         };
         make_private(directory).map_err(unusable)?;
-        if !path.try_exists().map_err(unusable)? {
+        if !place::has_journal(directory)? {
             Self::make(directory, &path)?;
         }
-        let journal = Self::at(&path, directory)?;
+        let journal = Self {
+            place: Some(Place::of(&path).map_err(unusable)?),
+            ..Self::at(&path, directory)?
+        };
+        // It may have been replaced between the two.
+        if let Some(place) = &journal.place {
+            place.check()?;
+        }
+        place::mark(directory).map_err(unusable)?;
         remove_unfinished(directory);
         Ok(journal)
+    }
+
+    /// What was revoked in this directory may be forgotten, if its journal is gone or empty.
+    pub fn accept_empty(directory: &Path) -> Result<(), JournalError> {
+        place::accept_empty(directory).map_err(|source| JournalError::Directory {
+            path: directory.display().to_string(),
+            source,
+        })
     }
 
     /// Makes a journal under another name and gives it its own once it is whole: a process that is
@@ -133,6 +148,7 @@ impl Journal {
             db: ArcSwap::from_pointee(db),
             disk,
             failed: OnceLock::new(),
+            place: None,
             durable,
         };
         let is_empty = journal

@@ -50,6 +50,9 @@ fn all(journal: &Journal, after: u64) -> Vec<(u64, Record)> {
     found
 }
 
+/// Something that happens to a file or directory.
+type OfPath = fn(&Path);
+
 fn in_directory(path: &Path) -> Result<Journal, JournalError> {
     Journal::open(&Storage::Directory(path.to_owned()))
 }
@@ -176,7 +179,78 @@ fn what_a_first_start_left_half_made_is_not_taken_for_a_journal() {
     let journal = in_directory(directory.path()).unwrap();
     put(&journal, 1, &record("a", 100), None);
     let files: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
-    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(files.len(), 2, "the journal and its mark: {files:?}");
+}
+
+/// 5,000 revocations were forgotten in silence by `: > journal.redb`, or when the file was gone.
+#[test]
+fn a_journal_that_is_gone_or_empty_is_no_first_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.redb");
+    let make = || drop(in_directory(directory.path()).unwrap());
+    let lose: [(&str, OfPath); 2] = [
+        ("is gone", |path| fs::remove_file(path).unwrap()),
+        ("has 0 bytes", |path| fs::write(path, b"").unwrap()),
+    ];
+    for (how, lose) in lose {
+        make();
+        lose(&path);
+        for _ in 0..2 {
+            let error = in_directory(directory.path()).unwrap_err();
+            let text = error.to_string();
+            assert!(matches!(error, JournalError::Lost { .. }), "{error:?}");
+            assert!(
+                text.contains(how) && text.contains("--accept-empty-journal"),
+                "{text}"
+            );
+        }
+        Journal::accept_empty(directory.path()).unwrap();
+        make();
+    }
+    // Without a mark, as an older program left it, an empty file is none all the same.
+    fs::remove_file(directory.path().join("journal.mark")).unwrap();
+    fs::write(&path, b"").unwrap();
+    assert!(in_directory(directory.path()).is_err());
+}
+
+#[test]
+fn accepting_an_empty_journal_leaves_one_that_holds_anything_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = in_directory(directory.path()).unwrap();
+    put(&journal, 1, &record("a", 100), None);
+    drop(journal);
+    Journal::accept_empty(directory.path()).unwrap();
+    let journal = in_directory(directory.path()).unwrap();
+    assert_eq!(all(&journal, 0).len(), 1);
+}
+
+/// A directory that was deleted under a running node took writes that the restart did not have.
+#[test]
+fn a_journal_that_is_moved_away_under_a_running_node_takes_no_writes() {
+    let change: [OfPath; 3] = [
+        |directory| fs::remove_dir_all(directory).unwrap(),
+        |directory| fs::rename(directory, directory.with_extension("away")).unwrap(),
+        |directory| {
+            let path = directory.join("journal.redb");
+            let copy = fs::read(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, copy).unwrap();
+        },
+    ];
+    for change in change {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("data");
+        let journal = in_directory(&directory).unwrap();
+        put(&journal, 1, &record("a", 100), None);
+        change(&directory);
+        let nothing = |_: &mut Tables<'_>| Ok(ControlFlow::Continue(()));
+        let error = journal.write(nothing).unwrap_err();
+        assert!(matches!(error, JournalError::Moved { .. }), "{error:?}");
+        // What it holds is still enforced, and what others send is taken in, in memory.
+        journal.go_on_in_memory().unwrap();
+        put(&journal, 2, &record("b", 100), None);
+        assert_eq!(all(&journal, 0).len(), 2);
+    }
 }
 
 #[test]

@@ -34,6 +34,10 @@ impl Journal {
         &self,
         work: impl FnOnce(&mut Tables<'_>) -> Result<ControlFlow<T, T>, JournalError>,
     ) -> Result<T, JournalError> {
+        // Once it has failed everything is in memory anyway.
+        if let (Some(place), None) = (&self.place, self.failed.get()) {
+            place.check()?;
+        }
         let txn = self.db.load().begin_write()?;
         let done = {
             let mut tables = Tables {
