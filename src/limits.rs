@@ -4,8 +4,13 @@
 
 use std::time::Duration;
 
-/// A compact JWS. Proxies cap request headers at 8–16 KiB, so no working token is longer.
-pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// `max_token_bytes` when none is configured. Proxies cap request headers at 8–16 KiB, so hardly any
+/// token is longer.
+pub const TOKEN_BYTES_DEFAULT: usize = 16 * 1024;
+/// The longest compact JWS that can be configured. It bounds members and elements of a token too.
+pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// The shortest `max_token_bytes`: below it no signed token fits.
+pub const TOKEN_BYTES_MIN: usize = 256;
 
 /// One identifier: `iss jti sub sid client_id kid`, a claim's name or value, a request id, a
 /// watcher's name. RFC 7519 sets none; this is ten times what issuers use.
@@ -24,17 +29,18 @@ pub const EXCEPTIONS_MAX: usize = 16;
 /// Entries of `Claims.other`.
 pub const OTHER_CLAIMS_MAX: usize = 16;
 
-/// Values of one claim that is an array.
-pub const CLAIM_VALUES_MAX: usize = 64;
+/// Values of one revocable claim that is an array: each is looked up. People with many groups have
+/// hundreds.
+pub const CLAIM_VALUES_MAX: usize = 1_024;
 
 /// Nesting of arrays and objects inside a token: claims of real issuers stay below ten.
 pub const JSON_DEPTH_MAX: usize = 32;
 
-/// Members of a token's header or claims object, nested objects each on their own.
-pub const JSON_MEMBERS_MAX: usize = 256;
+/// Characters of a member's name that an error shows.
+pub const MEMBER_NAME_SHOWN_MAX: usize = 64;
 
-/// A gRPC message that comes in: a full batch of the longest tokens fits.
-pub const MESSAGE_BYTES_MAX: usize = (BATCH_MAX + 16) * (TOKEN_BYTES_MAX + 64);
+/// A gRPC message that comes in: a full batch of tokens of the default length fits.
+pub const MESSAGE_BYTES_MAX: usize = (BATCH_MAX + 16) * (TOKEN_BYTES_DEFAULT + 64);
 
 /// Writers in the state of one target: each node's run that wrote of it leaves one behind until what
 /// it wrote has run out. Far beyond what people write of one user, and a bound on what a peer can

@@ -139,6 +139,10 @@ pub struct ServeFlags {
     #[arg(long, value_name = "COUNT")]
     pub max_live: Option<String>,
 
+    /// The longest token to read, in bytes, up to 65536 [default: 16384]
+    #[arg(long, value_name = "BYTES")]
+    pub max_token_bytes: Option<String>,
+
     /// Start although default_issuer or claim names differ from those that the journal's
     /// revocations were made under
     #[arg(long)]
@@ -183,6 +187,7 @@ impl ServeFlags {
             ("sweep_interval", &self.sweep_interval),
             ("sweep_settle", &self.sweep_settle),
             ("max_live", &self.max_live),
+            ("max_token_bytes", &self.max_token_bytes),
             ("log_format", &self.log_format),
             ("log_filter", &self.log_filter),
         ];

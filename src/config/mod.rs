@@ -183,6 +183,7 @@ pub fn load(flags: &ServeFlags, environment: &Environment) -> Result<Loaded, Con
     };
     config.semantics.verifies = !config.issuer_keys.is_empty();
     warn_of_issuers_without_keys(&config, &mut warnings);
+    warnings.extend(semantics::dotted_names(&config.semantics));
     read_node_settings(&top, &mut config)?;
     read_follow(&top, &mut config)?;
     Ok(Loaded {

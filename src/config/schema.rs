@@ -24,6 +24,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "sweep_interval",
     "sweep_settle",
     "max_live",
+    "max_token_bytes",
     "log_format",
     "log_filter",
     "default_issuer",

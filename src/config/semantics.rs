@@ -1,7 +1,7 @@
 //! The settings that give tokens and revocations their meaning, for all issuers and for each.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -35,7 +35,18 @@ pub(super) fn read(top: &Table<'_>) -> Result<Semantics, ConfigError> {
         defaults,
         issuers,
         verifies: false,
+        token_bytes_max: token_bytes_max(top)?,
     })
+}
+
+fn token_bytes_max(top: &Table<'_>) -> Result<usize, ConfigError> {
+    let bounds = [limits::TOKEN_BYTES_MIN, limits::TOKEN_BYTES_MAX];
+    let [least, most] = bounds.map(|bytes| bytes as u64);
+    let Some(setting) = top.get("max_token_bytes") else {
+        return Ok(limits::TOKEN_BYTES_DEFAULT);
+    };
+    let bytes = setting.count(least, most)?;
+    Ok(usize::try_from(bytes).unwrap_or(limits::TOKEN_BYTES_MAX))
 }
 
 fn issuers(
@@ -174,7 +185,8 @@ fn claim_names(setting: &Setting<'_>, names: &mut ClaimNames) -> Result<(), Conf
             }
         };
         let text = name.identifier("the claim's name in the tokens")?;
-        if FIXED_CLAIMS.contains(&text.as_str()) {
+        pointer(&name, &text)?;
+        if FIXED_CLAIMS.contains(&text.trim_start_matches('/')) {
             return Err(name.wrong(
                 format!("{text:?} already has a meaning in every token (RFC 7519)"),
                 "give the name of another claim",
@@ -190,7 +202,8 @@ fn revocable_claims(setting: &Setting<'_>) -> Result<Vec<String>, ConfigError> {
     let mut names = Vec::new();
     for element in setting.list()? {
         let name = element.identifier("a claim's name")?;
-        if FIXED_CLAIMS.contains(&name.as_str()) {
+        pointer(&element, &name)?;
+        if FIXED_CLAIMS.contains(&name.trim_start_matches('/')) {
             return Err(element.wrong(
                 format!("{name:?} cannot be revoked by as a claim"),
                 "take it out: issuers have a target, and times have rules",
@@ -207,6 +220,54 @@ fn revocable_claims(setting: &Setting<'_>) -> Result<Vec<String>, ConfigError> {
         ));
     }
     Ok(names)
+}
+
+/// A name with dots is one claim of that very name, as `https://shop.example/roles` is. Where it looks like
+/// a path, that path never matches anything, so it is told how paths are written.
+pub(super) fn dotted_names(semantics: &Semantics) -> Vec<String> {
+    let issuers = semantics.issuers.values();
+    let names: BTreeSet<&str> = issuers
+        .chain([&semantics.defaults])
+        .flat_map(|settings| {
+            let revocable = settings.revocable_claims.iter().map(String::as_str);
+            named(&settings.claims)
+                .map(|(_, name)| name)
+                .chain(revocable)
+        })
+        .filter(|name| looks_like_a_path(name))
+        .collect();
+    names
+        .into_iter()
+        .map(|name| {
+            format!(
+                "{name:?} is the name of one claim, dots and all; for a claim inside an object give a \
+                 JSON Pointer (RFC 6901): \"/{}\"",
+                name.replace('.', "/")
+            )
+        })
+        .collect()
+}
+
+fn looks_like_a_path(name: &str) -> bool {
+    let is_word = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+    };
+    name.contains('.') && name.split('.').all(is_word)
+}
+
+/// A name that begins with `/` is a JSON Pointer, whose `~` stands for itself or a `/` by `~0` and `~1`.
+fn pointer(setting: &Setting<'_>, name: &str) -> Result<(), ConfigError> {
+    let mut parts = name.split('~').skip(1);
+    if !name.starts_with('/') || parts.all(|part| part.starts_with(['0', '1'])) {
+        return Ok(());
+    }
+    Err(setting.wrong(
+        format!("{name:?} is not a JSON Pointer (RFC 6901)"),
+        "write ~ in a claim's name as ~0 and / as ~1",
+    ))
 }
 
 /// Each claim that can be renamed, and its name.

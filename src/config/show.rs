@@ -186,6 +186,7 @@ impl Loaded {
             ("log_format", json!(log_format.map(|(word, _)| word))),
             ("log_filter", json!(log_filter)),
             ("default_issuer", json!(semantics.default_issuer)),
+            ("max_token_bytes", json!(semantics.token_bytes_max)),
         ];
         self.lines("", None, values)
     }

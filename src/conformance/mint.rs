@@ -115,7 +115,7 @@ pub(super) fn mint(
     let mut token = Token { text, claims: None };
     let is_raw = mint.raw_header.is_some() || mint.raw_claims.is_some();
     // The bound on a token's text says nothing of its claims.
-    let is_long = token.text.len() > limits::TOKEN_BYTES_MAX;
+    let is_long = token.text.len() > limits::TOKEN_BYTES_DEFAULT;
     if !is_raw && !only_token && !is_long {
         token.claims = as_claims(&header, &claims, revocable).map(|claims| v1::Claims {
             signing_input_sha256: token.digest(),

@@ -150,6 +150,7 @@ impl Settings {
             issuers,
             defaults,
             verifies: self.verifies(),
+            ..Semantics::default()
         })
     }
 

@@ -132,7 +132,7 @@ impl Default for IssuerSettings {
 }
 
 /// The settings of every issuer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Semantics {
     /// The issuer of tokens without `iss`.
     pub default_issuer: Option<String>,
@@ -142,6 +142,20 @@ pub struct Semantics {
     pub issuers: HashMap<String, IssuerSettings>,
     /// Whether tokens are verified here: then an issuer that is not configured has none that count.
     pub verifies: bool,
+    /// The longest token that is read, in bytes.
+    pub token_bytes_max: usize,
+}
+
+impl Default for Semantics {
+    fn default() -> Self {
+        Self {
+            default_issuer: None,
+            defaults: IssuerSettings::default(),
+            issuers: HashMap::new(),
+            verifies: false,
+            token_bytes_max: limits::TOKEN_BYTES_DEFAULT,
+        }
+    }
 }
 
 impl Semantics {

@@ -142,8 +142,9 @@ impl Judge {
 
     fn judge_token(&self, token: &str) -> Result<Verdict, Stop> {
         BUFFER.with_borrow_mut(|buffer| {
-            let parts = token::Parts::decode(token, buffer)?;
             let semantics = self.ledger.semantics();
+            let most = semantics.token_bytes_max;
+            let parts = token::Parts::decode_within(token, buffer, most)?;
             let iss = parts.iss(semantics)?;
             let names = self.ledger.claim_names(&iss);
             let wanted = token::Wanted {
@@ -171,9 +172,11 @@ impl Judge {
     pub(super) async fn is_genuine(&self, token: &str) -> Result<(), Invalid> {
         self.with_newest_keys(|| {
             BUFFER.with_borrow_mut(|buffer| {
-                let parts = token::Parts::decode(token, buffer)?;
+                let semantics = self.ledger.semantics();
+                let most = semantics.token_bytes_max;
+                let parts = token::Parts::decode_within(token, buffer, most)?;
                 let wanted = token::Wanted::<String>::default();
-                let claims = parts.claims(self.ledger.semantics(), wanted)?;
+                let claims = parts.claims(semantics, wanted)?;
                 self.vouched_for(&parts, &claims).map(drop)
             })
         })

@@ -436,7 +436,8 @@ pub(super) fn claims<'a>(
         iat: date(claims.iat, "iat")?,
         exp: date(claims.exp, "exp")?,
         nbf: date(claims.nbf, "nbf")?,
-        auth_time: date(claims.auth_time, "auth_time")?,
+        // Zero is what issuers write for a login that never was.
+        auth_time: date(claims.auth_time, "auth_time")?.filter(|time| *time != UnixNanos::ZERO),
         version: claims.version,
         other: other(claims)?,
         digest,

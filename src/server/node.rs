@@ -56,7 +56,7 @@ pub(super) fn status(
             live_max: condition.live_max,
             live_reserved: condition.live_max / limits::LIVE_RESERVE_DIVISOR,
             batch_max: number(limits::BATCH_MAX),
-            token_bytes_max: number(limits::TOKEN_BYTES_MAX),
+            token_bytes_max: number(judge.ledger.semantics().token_bytes_max),
             identifier_bytes_max: number(limits::IDENTIFIER_BYTES_MAX),
         }),
         watchers: watchers

@@ -49,7 +49,7 @@ pub(super) fn iss<'a>(
             check_size("claim `iss`", iss)?;
             Ok(iss.clone())
         }
-        None | Some(Value::Text(_)) => match semantics.default_issuer.as_deref() {
+        None | Some(Value::Text(_) | Value::Null) => match semantics.default_issuer.as_deref() {
             Some(default) if !default.is_empty() => Ok(Cow::Borrowed(default)),
             _ => Err(Invalid::new(
                 "the token has no `iss`, so nobody's revocations apply to it; say whose it is by \
@@ -93,7 +93,9 @@ pub(super) fn read<'a, N: AsRef<str>>(
         iat: date(members, "iat", None)?,
         exp: date(members, "exp", None)?,
         nbf: date(members, "nbf", None)?,
-        auth_time: date(members, &names.auth_time, Some("auth_time"))?,
+        // Zero is what issuers write for a login that never was.
+        auth_time: date(members, &names.auth_time, Some("auth_time"))?
+            .filter(|time| *time != UnixNanos::ZERO),
         version: version(members, &names.version)?,
         iss,
         jti,
@@ -117,10 +119,10 @@ fn identifier<'a>(
     name: &str,
     setting: &str,
 ) -> Result<Cow<'a, str>, Invalid> {
-    let Some(value) = members.get(name) else {
+    let Some(value) = members.find(name) else {
         return Ok(Cow::Borrowed(""));
     };
-    let Some(text) = identifier_text(value) else {
+    let Some(text) = identifier_text(&value) else {
         return Err(Invalid::new(format!(
             "claim `{name}` is {}; only a text or a whole number without fraction or exponent can \
              be revoked by; have the issuer write it so, or leave it out, or name another claim \
@@ -167,7 +169,7 @@ fn date(
     name: &str,
     setting: Option<&str>,
 ) -> Result<Option<UnixNanos>, Invalid> {
-    let problem = match members.get(name) {
+    let problem = match members.find(name) {
         None => return Ok(None),
         Some(Value::Number(number)) => match UnixNanos::from_numeric_date_text(number) {
             Some(date) => return Ok(Some(date)),
@@ -188,14 +190,14 @@ fn date(
 }
 
 fn version(members: &Object<'_>, name: &str) -> Result<Option<u64>, Invalid> {
-    let problem = match members.get(name) {
+    let problem = match members.find(name) {
         None => return Ok(None),
         Some(Value::Number("-0")) => return Ok(Some(0)),
-        Some(value @ Value::Number(number)) => match number.parse() {
+        Some(Value::Number(number)) => match number.parse() {
             Ok(version) => return Ok(Some(version)),
             Err(_) if is_whole(number) && number.starts_with('-') => "negative",
             Err(_) if is_whole(number) => "greater than 2^64 - 1",
-            Err(_) => value.kind(),
+            Err(_) => Value::Number(number).kind(),
         },
         Some(other) => other.kind(),
     };
@@ -225,7 +227,7 @@ fn values<'a>(
         }
         Ok(())
     };
-    match members.get(name) {
+    match members.find(name) {
         None => Ok(()),
         Some(Value::Array(array)) => {
             for (place, element) in array.elements().enumerate() {
@@ -238,10 +240,12 @@ fn values<'a>(
                 }
                 let element = element
                     .map_err(|fault| Invalid::new(format!("the values of `{name}` {fault}")))?;
-                add(&element, " has an element that")?;
+                if element != Value::Null {
+                    add(&element, " has an element that")?;
+                }
             }
             Ok(())
         }
-        Some(value) => add(value, ""),
+        Some(value) => add(&value, ""),
     }
 }

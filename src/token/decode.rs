@@ -60,7 +60,7 @@ pub fn decode<'a, N: AsRef<str>>(
     semantics: &'a Semantics,
     wanted: Wanted<'a, N>,
 ) -> Result<Claims<'a>, Invalid> {
-    Parts::decode(token, buffer)?.claims(semantics, wanted)
+    Parts::decode_within(token, buffer, semantics.token_bytes_max)?.claims(semantics, wanted)
 }
 
 impl<'a> Parts<'a> {
@@ -69,12 +69,24 @@ impl<'a> Parts<'a> {
     /// # Errors
     /// When it is not one strict compact JWS whose header can be honoured.
     pub fn decode(token: &'a str, buffer: &'a mut Buffer) -> Result<Self, Invalid> {
+        Self::decode_within(token, buffer, limits::TOKEN_BYTES_MAX)
+    }
+
+    /// The same, of a token that has no more bytes than the setting `max_token_bytes` says.
+    ///
+    /// # Errors
+    /// Also when it is longer.
+    pub fn decode_within(
+        token: &'a str,
+        buffer: &'a mut Buffer,
+        token_bytes_max: usize,
+    ) -> Result<Self, Invalid> {
         let token = without_scheme(token);
-        if token.len() > limits::TOKEN_BYTES_MAX {
+        let most = token_bytes_max.min(limits::TOKEN_BYTES_MAX);
+        if token.len() > most {
             return Err(Invalid::new(format!(
-                "the token has {} bytes; at most {} are accepted",
+                "the token has {} bytes; at most {most} are accepted (setting max_token_bytes)",
                 token.len(),
-                limits::TOKEN_BYTES_MAX
             )));
         }
         let (header_text, payload_text, signature_text) = split(token)?;
@@ -95,7 +107,7 @@ impl<'a> Parts<'a> {
 
         let header = Header::parse(header)?;
         let members =
-            Object::parse(payload).map_err(|fault| claims_fault(fault, payload, &header))?;
+            Object::parse(payload).map_err(|fault| claims_fault(&fault, payload, &header))?;
         Ok(Self {
             header,
             members,
@@ -224,7 +236,7 @@ fn not_base64url(part: &str, name: &str) -> Invalid {
     Invalid::new(format!("the token's {name} part is not base64url: {cause}"))
 }
 
-fn claims_fault(fault: Fault, payload: &[u8], header: &Header<'_>) -> Invalid {
+fn claims_fault(fault: &Fault, payload: &[u8], header: &Header<'_>) -> Invalid {
     let is_nested = matches!(
         header.members.get("cty"),
         Some(Value::Text(cty)) if cty.eq_ignore_ascii_case("jwt")
@@ -270,7 +282,7 @@ impl<'a> Header<'a> {
 fn text<'a>(members: &Object<'a>, name: &str) -> Result<Cow<'a, str>, Invalid> {
     match members.get(name) {
         Some(Value::Text(text)) => Ok(text.clone()),
-        None => Ok(Cow::Borrowed("")),
+        None | Some(Value::Null) => Ok(Cow::Borrowed("")),
         Some(other) => Err(Invalid::new(format!(
             "header `{name}` is {}; RFC 7515 section 4.1 wants a text",
             other.kind()

@@ -30,7 +30,7 @@ pub struct Inspection {
 pub fn inspect(token: &str, semantics: &Semantics) -> Inspection {
     let mut inspection = Inspection::default();
     let mut buffer = Buffer::default();
-    let parts = match Parts::decode(token, &mut buffer) {
+    let parts = match Parts::decode_within(token, &mut buffer, semantics.token_bytes_max) {
         Ok(parts) => parts,
         Err(invalid) => {
             inspection.problems.push(invalid.detail);
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn lifetimes_beyond_the_settings_are_problems() {
-        let long = json!({"iss": "i", "iat": 400 * 86_400, "exp": 431 * 86_400, "auth_time": 0});
+        let long = json!({"iss": "i", "iat": 400 * 86_400, "exp": 431 * 86_400, "auth_time": 1});
         let problems = inspect(&minted(&long, None), &semantics()).problems;
         assert!(problems[0].contains("`max_token_lifetime` allows 2592000 s"));
         assert!(problems[1].contains("`max_session_lifetime` allows"));

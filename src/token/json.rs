@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::limits;
 
 /// What is wrong with a text that should have been a JSON object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Not UTF-8.
     #[error("are not UTF-8; JSON is (RFC 8259 section 8.1)")]
@@ -33,15 +33,38 @@ pub enum Fault {
     /// Deeper than [`limits::JSON_DEPTH_MAX`].
     #[error("nest deeper than {} levels", limits::JSON_DEPTH_MAX)]
     TooDeep,
-    /// More than [`limits::JSON_MEMBERS_MAX`] in one object.
-    #[error("have an object with more than {} members", limits::JSON_MEMBERS_MAX)]
-    TooManyMembers,
     /// Two members of one name in one object.
     #[error(
-        "have two members of the same name in one object; parsers disagree on which one counts \
+        "have two members of the name {name} in one object; parsers disagree on which one counts \
          (RFC 7515 section 4, RFC 7519 section 4)"
     )]
-    Duplicate,
+    Duplicate {
+        /// The name as it may be shown.
+        name: String,
+    },
+}
+
+impl Fault {
+    /// The first of two neighbours that are equal.
+    fn duplicate<'n>(mut pairs: impl Iterator<Item = (&'n str, &'n str)>) -> Option<Self> {
+        let (name, _) = pairs.find(|(a, b)| a == b)?;
+        Some(Self::Duplicate {
+            name: shown_name(name),
+        })
+    }
+}
+
+/// A name of a token's member as it may be shown: what cannot be seen is escaped, and it is cut.
+fn shown_name(name: &str) -> String {
+    let mut shown: String = name
+        .chars()
+        .take(limits::MEMBER_NAME_SHOWN_MAX)
+        .flat_map(char::escape_default)
+        .collect();
+    if name.chars().nth(limits::MEMBER_NAME_SHOWN_MAX).is_some() {
+        shown.push('…');
+    }
+    format!("\"{shown}\"")
 }
 
 /// A value, its strings unescaped and its numbers as written.
@@ -57,8 +80,8 @@ pub enum Value<'a> {
     Null,
     /// An array.
     Array(Array<'a>),
-    /// An object; only its place is known.
-    Object,
+    /// An object.
+    Object(Nested<'a>),
 }
 
 impl Value<'_> {
@@ -71,7 +94,7 @@ impl Value<'_> {
             Self::Bool(_) => "a boolean",
             Self::Null => "null",
             Self::Array(_) => "an array",
-            Self::Object => "an object",
+            Self::Object(_) => "an object",
         }
     }
 }
@@ -108,13 +131,25 @@ impl<'a> Object<'a> {
         let mut members = Vec::with_capacity(16);
         scanner.top(&mut members)?;
         members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        if members
-            .windows(2)
-            .any(|pair| matches!(pair, [(a, _), (b, _)] if a == b))
-        {
-            return Err(Fault::Duplicate);
+        let names = || members.iter().map(|(name, _)| name.as_ref());
+        match Fault::duplicate(names().zip(names().skip(1))) {
+            Some(fault) => Err(fault),
+            None => Ok(Self { members }),
         }
-        Ok(Self { members })
+    }
+
+    /// The value of a claim by its configured name: a name that begins with `/` is a JSON Pointer
+    /// (RFC 6901) into the members. What is null counts as absent.
+    pub fn find(&self, name: &str) -> Option<Value<'a>> {
+        let found = match name.strip_prefix('/') {
+            None => self.get(name).cloned(),
+            Some(pointer) => {
+                let mut steps = pointer.split('/').map(unescaped);
+                let first = self.get(&steps.next()?).cloned()?;
+                steps.try_fold(first, |value, step| value.member(&step))
+            }
+        };
+        found.filter(|value| *value != Value::Null)
     }
 
     /// The member of this name.
@@ -129,6 +164,51 @@ impl<'a> Object<'a> {
     /// All members, in the order of their names.
     pub fn members(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
         self.members.iter().map(|(key, value)| (&**key, value))
+    }
+}
+
+/// One step of a JSON Pointer (RFC 6901 section 4).
+fn unescaped(step: &str) -> Cow<'_, str> {
+    if step.contains('~') {
+        return Cow::Owned(step.replace("~1", "/").replace("~0", "~"));
+    }
+    Cow::Borrowed(step)
+}
+
+impl Value<'_> {
+    /// The member of an object, or the element of an array, that a step of a pointer names.
+    fn member(&self, step: &str) -> Option<Self> {
+        match self {
+            Self::Object(nested) => nested.get(step),
+            Self::Array(array) => {
+                let is_index = step == "0" || !step.starts_with(['0', '+']);
+                let place: usize = step.parse().ok().filter(|_| is_index)?;
+                array.elements().nth(place)?.ok()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An object inside another, whose members were checked; read when it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nested<'a> {
+    text: &'a str,
+}
+
+impl<'a> Nested<'a> {
+    fn get(self, name: &str) -> Option<Value<'a>> {
+        let mut scanner = Scanner::new(self.text);
+        let mut more = scanner.open(b'{', b'}').ok()?;
+        while more {
+            let key = scanner.name().ok()?;
+            let value = scanner.value(1).ok()?;
+            if key == name {
+                return Some(value);
+            }
+            more = scanner.more(b'}').ok()?;
+        }
+        None
     }
 }
 
@@ -205,9 +285,6 @@ impl<'a> Scanner<'a> {
     fn top(&mut self, members: &mut Vec<(Cow<'a, str>, Value<'a>)>) -> Result<(), Fault> {
         let mut more = self.open(b'{', b'}')?;
         while more {
-            if members.len() == limits::JSON_MEMBERS_MAX {
-                return Err(Fault::TooManyMembers);
-            }
             let name = self.name()?;
             members.push((name, self.value(1)?));
             more = self.more(b'}')?;
@@ -222,7 +299,11 @@ impl<'a> Scanner<'a> {
         match self.peek() {
             Some(b'"') => self.string().map(Value::Text),
             Some(b'{' | b'[') if depth >= limits::JSON_DEPTH_MAX => Err(Fault::TooDeep),
-            Some(b'{') => self.object(depth + 1).map(|()| Value::Object),
+            Some(b'{') => {
+                self.object(depth + 1)?;
+                let text = self.text.get(from..self.at).ok_or(Fault::NotUnicode)?;
+                Ok(Value::Object(Nested { text }))
+            }
             Some(b'[') => {
                 self.array(depth + 1)?;
                 let text = self.text.get(from..self.at).ok_or(Fault::NotUnicode)?;
@@ -236,9 +317,6 @@ impl<'a> Scanner<'a> {
         let outer = self.names.len();
         let mut more = self.open(b'{', b'}')?;
         while more {
-            if self.names.len() - outer == limits::JSON_MEMBERS_MAX {
-                return Err(Fault::TooManyMembers);
-            }
             let name = self.name()?;
             self.names.push(name);
             self.value(depth)?;
@@ -246,11 +324,9 @@ impl<'a> Scanner<'a> {
         }
         let names = self.names.get_mut(outer..).unwrap_or_default();
         names.sort_unstable();
-        if names
-            .windows(2)
-            .any(|pair| matches!(pair, [a, b] if a == b))
-        {
-            return Err(Fault::Duplicate);
+        let in_order = || names.iter().map(AsRef::as_ref);
+        if let Some(fault) = Fault::duplicate(in_order().zip(in_order().skip(1))) {
+            return Err(fault);
         }
         self.names.truncate(outer);
         Ok(())

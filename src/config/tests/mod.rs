@@ -320,3 +320,36 @@ fn every_setting_has_one_name_in_three_spellings() {
         assert!(merged.contains_key(name), "{name}");
     }
 }
+
+/// `user.id` was accepted, and never matched anything.
+#[test]
+fn a_name_that_looks_like_a_path_is_told_how_paths_are_written() {
+    let warnings = |text: &str| load_file(text).unwrap().warnings;
+    let told = warnings("ephemeral = true\nclaims = { sub = \"user.id\" }");
+    let [warning] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(
+        warning.contains("\"user.id\"") && warning.contains("\"/user/id\""),
+        "{warning}"
+    );
+    for fine in [
+        "ephemeral = true\nclaims = { sub = \"/user/id\" }",
+        "ephemeral = true\nrevocable_claims = [\"https://shop.example/roles\", \"/a~1b/c~0\"]",
+    ] {
+        assert_eq!(warnings(fine), Vec::<String>::new(), "{fine}");
+    }
+    for wrong in [
+        "claims = { sub = \"/user~id\" }",
+        "revocable_claims = [\"/a~\"]",
+    ] {
+        let error = load_file(wrong).unwrap_err().to_string();
+        assert!(error.contains("JSON Pointer"), "{error}");
+    }
+    for fixed in [
+        "claims = { sub = \"/iss\" }",
+        "revocable_claims = [\"/exp\"]",
+    ] {
+        assert!(load_file(fixed).is_err(), "{fixed}");
+    }
+}

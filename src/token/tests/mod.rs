@@ -41,13 +41,11 @@ fn semantics() -> Semantics {
         ..IssuerSettings::default()
     };
     Semantics {
-        default_issuer: None,
-        defaults: IssuerSettings::default(),
         issuers: HashMap::from([
             ("tenants".to_owned(), tenants),
             ("renamed".to_owned(), renamed),
         ]),
-        verifies: false,
+        ..Semantics::default()
     }
 }
 

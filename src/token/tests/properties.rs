@@ -52,6 +52,9 @@ fn object() -> impl Strategy<Value = String> {
 }
 
 fn assert_nothing_leaks(text: &str, detail: &str) {
+    // A member that stands there twice is named: who makes the tokens must find it.
+    let named = format!("two members of the name \"{SENTINEL}\"");
+    let detail = &detail.replace(&named, "");
     for secret in [SENTINEL, "7357", b64(SENTINEL).as_str()] {
         assert!(!detail.contains(secret), "{detail} repeats {text}");
     }
@@ -187,7 +190,8 @@ proptest! {
     fn duplicates_are_found_wherever_they_are_and_nowhere_else(tree in Tree::strategy()) {
         let text = format!(r#"{{"x":{}}}"#, tree.text());
         let parsed = Object::parse(text.as_bytes()).map(drop);
-        let expected = if tree.has_duplicates() { Err(Fault::Duplicate) } else { Ok(()) };
-        prop_assert_eq!(parsed, expected, "{}", text);
+        let is_duplicate = matches!(parsed, Err(Fault::Duplicate { .. }));
+        prop_assert_eq!(is_duplicate, tree.has_duplicates(), "{}", text);
+        prop_assert!(is_duplicate || parsed.is_ok(), "{text}");
     }
 }

@@ -204,7 +204,10 @@ async fn a_bad_check_is_invalid_and_its_detail_says_why_without_its_text() {
             other("tenant".to_owned(), 1, text(1_025)),
             "claims.other has 1025",
         ),
-        (other("tenant".to_owned(), 65, "v".to_owned()), "65 values"),
+        (
+            other("tenant".to_owned(), 1_025, "v".to_owned()),
+            "1025 values",
+        ),
         (
             with(&|claims| {
                 let names = (0..17).map(|name| (name.to_string(), Values::default()));
@@ -221,7 +224,7 @@ async fn a_bad_check_is_invalid_and_its_detail_says_why_without_its_text() {
         ),
         (with(&|claims| claims.auth_time = Some(1e300)), "auth_time"),
         (
-            with(&|claims| claims.auth_time = Some(0.0)),
+            with(&|claims| claims.auth_time = Some(1.0)),
             "max_session_lifetime",
         ),
         (stale(-1, 0), "max_staleness"),

@@ -64,7 +64,7 @@ async fn a_status_tells_identity_counts_journal_clock_and_limits() {
     let limits = fresh.limits.unwrap();
     assert_eq!((limits.live_max, limits.live_reserved), (1_000, 100));
     assert_eq!(limits.batch_max as usize, limits::BATCH_MAX);
-    assert_eq!(limits.token_bytes_max as usize, limits::TOKEN_BYTES_MAX);
+    assert_eq!(limits.token_bytes_max as usize, limits::TOKEN_BYTES_DEFAULT);
     assert_eq!(
         limits.identifier_bytes_max as usize,
         limits::IDENTIFIER_BYTES_MAX
