@@ -14,6 +14,10 @@ pub const IDENTIFIER_BYTES_MAX: usize = 1024;
 /// A comment on a revocation: a sentence or two for the people who read it later.
 pub const COMMENT_BYTES_MAX: usize = 1024;
 
+/// Seconds: 2200-01-01T00:00:00Z. A later `exp`, `expires_at` or cut-off is milliseconds, and would keep a
+/// revocation for ever; a token's is told so.
+pub const TIME_S_MAX: u64 = 7_258_118_400;
+
 /// Targets in one write and checks in one batch: what one transaction or one answer can carry
 /// without holding up its neighbours.
 pub const BATCH_MAX: usize = 1_000;

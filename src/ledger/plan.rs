@@ -123,6 +123,12 @@ impl Kept {
 
 fn token_request(end: TokenEnd, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
     let kept = match end {
+        // No token may live longer than the bound: one that claims to is INVALID, and would be kept for
+        // ever should its `exp` be in milliseconds.
+        TokenEnd::At(exp) if outlives_bound(exp, at) => {
+            let by = (KeptBy::TokenLifetime, at.latest);
+            Kept::for_lifetime(at.settings.max_token_lifetime, by, expires_at, at)
+        }
         TokenEnd::At(exp) => Kept::until(exp, (KeptBy::Itself, exp), expires_at, at),
         TokenEnd::Never => Kept::FOR_EVER,
         TokenEnd::Unknown => {
@@ -131,6 +137,11 @@ fn token_request(end: TokenEnd, expires_at: Option<UnixNanos>, at: Setting<'_>) 
         }
     };
     kept.request(UnixNanos::FOREVER.nanos())
+}
+
+/// Whether a token claims to live longer than its issuer's tokens may.
+fn outlives_bound(exp: UnixNanos, at: Setting<'_>) -> bool {
+    exp > at.settings.max_token_lifetime.end(at.latest)
 }
 
 fn all_request(is_session: bool, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
@@ -256,6 +267,21 @@ pub(super) fn advice(
         && exp.plus(at.settings.leeway) <= at.now
     {
         advice.push("this token has expired already".to_owned());
+    }
+    if let (TokenEnd::At(exp), Lifetime::AtMost(bound)) =
+        (named.end, at.settings.max_token_lifetime)
+        && exp > at.latest.plus(bound + at.settings.leeway)
+    {
+        let millis = if exp.looks_like_millis() {
+            " (it seems to be in milliseconds: RFC 7519 section 2 wants seconds)"
+        } else {
+            ""
+        };
+        advice.push(format!(
+            "exp lies further ahead than max_token_lifetime ({}){millis}: tokens that live longer are \
+             INVALID, so this is kept for max_token_lifetime",
+            humantime::format_duration(bound)
+        ));
     }
     let behind = at.latest.since(at.now);
     if behind > limits::CLOCK_JUMP_MAX {
