@@ -47,6 +47,12 @@ pub const CONTEXT_MAX: usize = 16 * 1024;
 /// Exceptions in one entry: those of every request that it joined.
 pub const FLOORS_MAX: usize = 16 * 1024;
 
+/// Revocations that Check found to be kept too short and the writer has yet to see to, a few hundred
+/// bytes each. What does not fit is found again by the next Check.
+pub const SHARED_JTIS_WAITING_MAX: usize = 4_096;
+/// How often a log line says that the tokens of an issuer share a `jti`.
+pub const SHARED_JTI_LOGGED_EVERY: Duration = Duration::from_secs(3_600);
+
 /// Records of one page of `ListRevocations`.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 /// Records of a page when none is asked for.

@@ -250,7 +250,11 @@ impl Writer {
                 };
                 (Done::Merged(answer, merged), failed)
             }
+            Command::KeepSharedJtis => (Done::Unasked, self.keep_shared_jtis(tables, changes)),
             Command::Sweep(answer) => {
+                if let Err(error) = self.keep_shared_jtis(tables, changes) {
+                    return (Done::Swept(answer, Swept::default()), Err(error));
+                }
                 // Once in a while what waits for a commit gets one.
                 if !self.places.is_empty() {
                     self.sweeper.touch();
@@ -304,6 +308,7 @@ impl Writer {
                 now,
                 latest,
                 lead: shared.sightings.lead(iss, now, settings.leeway),
+                shares_jtis: shared.jtis.concerns(iss),
                 has_tokens_without_user: shared.sightings.has_tokens_without_user(iss),
             };
             let requests = plan::requests(named, &order.rules, order.expires_at, at);
