@@ -236,6 +236,10 @@ fn is_not_after(
     )))
 }
 
+/// Beside what is wrong with the lifetime, why it may be so long.
+const EXP_IN_MILLIS: &str = "exp lies beyond the year 2200, so the issuer seems to write milliseconds \
+                             (RFC 7519 section 2 wants seconds)";
+
 fn is_short_enough(claims: &Claims<'_>, settings: &IssuerSettings) -> Result<(), Invalid> {
     if let Lifetime::AtMost(bound) = settings.max_token_lifetime {
         let (Some(iat), Some(exp)) = (claims.iat, claims.exp) else {
@@ -245,7 +249,12 @@ fn is_short_enough(claims: &Claims<'_>, settings: &IssuerSettings) -> Result<(),
                  set it, or set max_token_lifetime = \"unlimited\" for this issuer"
             )));
         };
-        is_within("exp − iat", exp.since(iat), bound, "max_token_lifetime")?;
+        is_within("exp − iat", exp.since(iat), bound, "max_token_lifetime").map_err(|invalid| {
+            if exp.looks_like_millis() {
+                return Invalid::new(format!("{}; {EXP_IN_MILLIS}", invalid.detail));
+            }
+            invalid
+        })?;
     }
     if let (Lifetime::AtMost(bound), Some(auth_time), Some(iat)) =
         (settings.max_session_lifetime, claims.auth_time, claims.iat)

@@ -19,6 +19,10 @@ pub const IDENTIFIER_BYTES_MAX: usize = 1024;
 /// A comment on a revocation: a sentence or two for the people who read it later.
 pub const COMMENT_BYTES_MAX: usize = 1024;
 
+/// Seconds: 2200-01-01T00:00:00Z. A later `exp`, `expires_at` or cut-off is milliseconds, and would keep a
+/// revocation for ever; a token's is told so.
+pub const TIME_S_MAX: u64 = 7_258_118_400;
+
 /// Targets in one write and checks in one batch: what one transaction or one answer can carry
 /// without holding up its neighbours.
 pub const BATCH_MAX: usize = 1_000;
@@ -48,6 +52,12 @@ pub const MESSAGE_BYTES_MAX: usize = (BATCH_MAX + 16) * (TOKEN_BYTES_DEFAULT + 6
 pub const CONTEXT_MAX: usize = 16 * 1024;
 /// Exceptions in one entry: those of every request that it joined.
 pub const FLOORS_MAX: usize = 16 * 1024;
+
+/// Revocations that Check found to be kept too short and the writer has yet to see to, a few hundred
+/// bytes each. What does not fit is found again by the next Check.
+pub const SHARED_JTIS_WAITING_MAX: usize = 4_096;
+/// How often a log line says that the tokens of an issuer share a `jti`.
+pub const SHARED_JTI_LOGGED_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Records of one page of `ListRevocations`.
 pub const PAGE_SIZE_MAX: usize = 1_000;

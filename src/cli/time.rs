@@ -47,15 +47,26 @@ impl FromStr for When {
             .all(|byte| byte.is_ascii_digit() || byte == b'.')
             && let Some(at) = UnixNanos::from_numeric_date_text(text)
         {
-            return Ok(Self::At(at));
+            return not_in_millis(at).map(Self::At);
         }
         let at: jiff::Timestamp = text
             .parse()
             .map_err(|_error| wrong(&format!("{text:?} is not a time")))?;
-        u64::try_from(at.as_nanosecond())
-            .map(|nanos| Self::At(UnixNanos::from_nanos(nanos)))
-            .map_err(|_error| wrong(&format!("{text:?} is before 1970 or after 2554")))
+        let at = u64::try_from(at.as_nanosecond())
+            .map_err(|_error| wrong(&format!("{text:?} is before 1970 or after 2554")))?;
+        not_in_millis(UnixNanos::from_nanos(at)).map(Self::At)
     }
+}
+
+/// Seconds beyond the year 2200 are milliseconds, and would mean for ever.
+fn not_in_millis(at: UnixNanos) -> Result<UnixNanos, String> {
+    if at.looks_like_millis() {
+        return Err(
+            "it lies beyond the year 2200: numbers are seconds since 1970, not milliseconds"
+                .to_owned(),
+        );
+    }
+    Ok(at)
 }
 
 impl When {
@@ -104,6 +115,7 @@ pub(super) fn to_proto(duration: Duration) -> prost_types::Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn times_are_read_as_people_write_them() {
@@ -120,6 +132,18 @@ mod tests {
         ] {
             let when: When = text.parse().unwrap();
             assert_eq!(when.instant(now).nanos() / 1_000_000, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_no_seconds() {
+        for text in ["1700000000000", "7258118401", "2200-01-01T00:00:00.001Z"] {
+            let error = text.parse::<When>().unwrap_err();
+            assert!(error.contains("milliseconds"), "{text}: {error}");
+        }
+        for text in ["7258118400", "2200-01-01T00:00:00Z"] {
+            let when: When = text.parse().unwrap();
+            assert_eq!(when, When::At(UnixNanos::from_secs(limits::TIME_S_MAX)));
         }
     }
 

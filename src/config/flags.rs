@@ -116,6 +116,11 @@ pub struct ServeFlags {
     #[arg(long, value_name = "deny|pass")]
     pub missing_kid: Option<String>,
 
+    /// What a `jti` names: one token, or several; then its revocation is kept for max_token_lifetime
+    /// [default: unique]
+    #[arg(long, value_name = "unique|shared")]
+    pub jti: Option<String>,
+
     /// Further claims to revoke by, such as tenant; comma-separated
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub revocable_claims: Vec<String>,
@@ -184,6 +189,7 @@ impl ServeFlags {
             ("forget_grace", &self.forget_grace),
             ("clock_skew", &self.clock_skew),
             ("missing_kid", &self.missing_kid),
+            ("jti", &self.jti),
             ("sweep_interval", &self.sweep_interval),
             ("sweep_settle", &self.sweep_settle),
             ("max_live", &self.max_live),

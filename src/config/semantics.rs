@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     limits,
-    model::{ClaimNames, IssuerSettings, MissingKid, Semantics},
+    model::{ClaimNames, IssuerSettings, JtiUse, MissingKid, Semantics},
 };
 
 use super::{
@@ -108,6 +108,9 @@ fn issuer_settings(
     if let Some(setting) = table.get("missing_kid") {
         settings.missing_kid =
             setting.word(&[("deny", MissingKid::Deny), ("pass", MissingKid::Pass)])?;
+    }
+    if let Some(setting) = table.get("jti") {
+        settings.jti = setting.word(&[("unique", JtiUse::Unique), ("shared", JtiUse::Shared)])?;
     }
     if let Some(setting) = table.get("claims") {
         claim_names(&setting, &mut settings.claims)?;

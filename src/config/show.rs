@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use serde_json::{Value as Json, json};
 
 use crate::{
-    model::{IssuerSettings, Lifetime, MissingKid},
+    model::{IssuerSettings, JtiUse, Lifetime, MissingKid},
     sync::Address,
     token::KeySource,
     verification::IssuerKeys,
@@ -197,6 +197,10 @@ impl Loaded {
             MissingKid::Deny => "deny",
             MissingKid::Pass => "pass",
         };
+        let jti = match settings.jti {
+            JtiUse::Unique => "unique",
+            JtiUse::Shared => "shared",
+        };
         let values = [
             ("leeway", duration(settings.leeway)),
             ("max_token_lifetime", lifetime(settings.max_token_lifetime)),
@@ -210,6 +214,7 @@ impl Loaded {
                 settings.clock_skew.map_or(Json::Null, duration),
             ),
             ("missing_kid", json!(missing_kid)),
+            ("jti", json!(jti)),
             ("revocable_claims", json!(settings.revocable_claims)),
         ];
         self.lines(within, issuer.map(|_| "inherited"), values)

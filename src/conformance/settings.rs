@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::model::{ClaimNames, IssuerSettings, Lifetime, MissingKid, Semantics};
+use crate::model::{ClaimNames, IssuerSettings, JtiUse, Lifetime, MissingKid, Semantics};
 
 use super::case::Key;
 
@@ -37,6 +37,7 @@ pub(super) struct IssuerSpec {
     forget_grace: Option<Span>,
     clock_skew: Option<Span>,
     missing_kid: Option<MissingKidSpec>,
+    jti: Option<JtiSpec>,
     revocable_claims: Option<Vec<String>>,
     claims: BTreeMap<ClaimSpec, String>,
 }
@@ -76,6 +77,13 @@ enum MissingKidSpec {
     Pass,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum JtiSpec {
+    Unique,
+    Shared,
+}
+
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
 enum ClaimSpec {
@@ -105,6 +113,11 @@ impl IssuerSpec {
         match self.missing_kid {
             Some(MissingKidSpec::Pass) => settings.missing_kid = MissingKid::Pass,
             Some(MissingKidSpec::Deny) => settings.missing_kid = MissingKid::Deny,
+            None => {}
+        }
+        match self.jti {
+            Some(JtiSpec::Shared) => settings.jti = JtiUse::Shared,
+            Some(JtiSpec::Unique) => settings.jti = JtiUse::Unique,
             None => {}
         }
         if let Some(names) = &self.revocable_claims {

@@ -22,6 +22,8 @@ pub(super) enum Command {
     AcceptClock(Answer<()>),
     /// How far the clocks of issuers are ahead is to be written down.
     SaveLeads(Answer<()>),
+    /// Check found revocations that are kept too short.
+    KeepSharedJtis,
     /// Another node says that it is this time.
     ClockOfPeer(UnixNanos, Answer<()>),
     /// What there is was taken over from a node that keeps by these bounds.
@@ -34,6 +36,8 @@ pub(super) enum Done {
     Merged(Answer<Merged>, Merged),
     Swept(Answer<Swept>, Swept),
     Noted(Answer<()>),
+    /// Nobody waits.
+    Unasked,
 }
 
 impl Command {
@@ -42,7 +46,10 @@ impl Command {
     pub(super) fn goes_on_from_memory(&self) -> bool {
         match self {
             Self::Merge(order, _) => !order.handed_up,
-            Self::Remember(..) | Self::ClockOfPeer(..) | Self::CaughtUpFrom(..) => true,
+            Self::KeepSharedJtis
+            | Self::Remember(..)
+            | Self::ClockOfPeer(..)
+            | Self::CaughtUpFrom(..) => true,
             Self::Revoke(..)
             | Self::Restore(..)
             | Self::Sweep(_)
@@ -56,6 +63,7 @@ impl Command {
             Self::Revoke(_, answer) | Self::Restore(_, answer) => send(answer, Err(error.clone())),
             Self::Merge(_, answer) => send(answer, Err(error.clone())),
             Self::Sweep(answer) => send(answer, Err(error.clone())),
+            Self::KeepSharedJtis => {}
             Self::Remember(_, _, answer)
             | Self::AcceptClock(answer)
             | Self::SaveLeads(answer)
@@ -72,6 +80,7 @@ impl Done {
             Self::Merged(answer, merged) => send(answer, Ok(merged)),
             Self::Swept(answer, swept) => send(answer, Ok(swept)),
             Self::Noted(answer) => send(answer, Ok(())),
+            Self::Unasked => {}
         }
     }
 
@@ -83,6 +92,7 @@ impl Done {
             Self::Merged(answer, _) => send(answer, Err(error.clone())),
             Self::Swept(answer, _) => send(answer, Err(error.clone())),
             Self::Noted(answer) => send(answer, Err(error.clone())),
+            Self::Unasked => {}
         }
     }
 }

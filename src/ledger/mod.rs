@@ -14,6 +14,7 @@ mod order;
 mod plan;
 mod seqs;
 mod shared;
+mod shared_jti;
 mod start;
 mod sweep;
 mod trust;
@@ -45,7 +46,8 @@ use crate::{
     journal::{Journal, JournalError},
     limits,
     model::{
-        Boot, Bounds, Claims, ClockLead, KeyKind, Record, Semantics, TargetKind, UnixNanos, Verdict,
+        Boot, Bounds, Claims, ClockLead, KeyKind, Record, Semantics, Target, TargetKind, UnixNanos,
+        Verdict,
     },
 };
 use command::Command;
@@ -97,6 +99,8 @@ pub struct Condition {
     pub trust: Trust,
     /// The greatest time that a sweep used.
     pub swept: UnixNanos,
+    /// How often a revocation was kept longer, since a token that shares its `jti` was met.
+    pub shared_jtis: u64,
 }
 
 impl Ledger {
@@ -145,6 +149,11 @@ impl Ledger {
             wall,
         };
         let verdict = grounds.judge(claims);
+        if let Verdict::Revoked(found) = &verdict
+            && shared_jti::is_jti(&found.target)
+        {
+            self.keep_as_long_as(claims, &found.target);
+        }
         if !matches!(verdict, Verdict::Invalid(_)) {
             let has_user = !claims.sub.is_empty();
             shared
@@ -175,6 +184,22 @@ impl Ledger {
     /// Writes down what was learnt of issuers, if it is news.
     pub async fn save_leads(&self) -> Result<(), WriteError> {
         self.ask(Command::SaveLeads).await
+    }
+
+    /// A token that its revocation would not outlive is told to the writer, which keeps it longer. Check
+    /// waits for nothing: what cannot be told now is told by the next Check, or found by a sweep.
+    fn keep_as_long_as(&self, claims: &Claims<'_>, target: &Target) {
+        let shared = &*self.shared;
+        let settings = shared.semantics.of(&claims.iss);
+        let Some(exp) = shared_jti::outlives(&shared.index, claims, settings) else {
+            return;
+        };
+        if shared.jtis.leave(target, exp)
+            && let Writing::Thread(commands) = &self.writing
+            && commands.try_send(Command::KeepSharedJtis).is_err()
+        {
+            shared.jtis.not_told();
+        }
     }
 
     /// The names of the claims that live revocations of an issuer speak of.
@@ -450,6 +475,7 @@ impl Ledger {
             failure: shared.failure.load_full().map(|why| (*why).clone()),
             trust: **shared.trust.load(),
             swept: shared.swept(),
+            shared_jtis: shared.jtis.extended.load(Ordering::Relaxed),
         }
     }
 }

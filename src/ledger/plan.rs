@@ -5,12 +5,15 @@ use std::time::Duration;
 use crate::{
     limits,
     model::{
-        CutOff, Dot, IssuerSettings, KeptBy, Lifetime, Note, Record, Request, Rule, RuleKind,
-        TargetKind, UnixNanos,
+        CutOff, Dot, IssuerSettings, JtiUse, KeptBy, Lifetime, Note, Record, Request, Rule,
+        RuleKind, Target, TargetKind, UnixNanos,
     },
 };
 
-use super::order::{AskedRules, Named, Receipt, TokenEnd};
+use super::{
+    order::{AskedRules, Named, Receipt, TokenEnd},
+    shared_jti,
+};
 
 /// What a plan is made from, for one target.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Setting<'a> {
     pub(super) may_lack_lead: bool,
     /// Whether tokens of the issuer were seen that name no user.
     pub(super) has_tokens_without_user: bool,
+    /// Whether tokens of the issuer were met that share a `jti`.
+    pub(super) shares_jtis: bool,
 }
 
 impl Setting<'_> {
@@ -55,7 +60,7 @@ pub(super) fn requests(
     at: Setting<'_>,
 ) -> Vec<(RuleKind, Request)> {
     if named.target.is_token() {
-        return vec![(RuleKind::All, token_request(named.end, expires_at, at))];
+        return vec![(RuleKind::All, token_request(named, expires_at, at))];
     }
     let is_session = named.target.kind() == TargetKind::Session;
     let mut requests = Vec::new();
@@ -135,8 +140,14 @@ impl Kept {
     }
 }
 
-fn token_request(end: TokenEnd, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
-    let kept = match end {
+fn token_request(named: &Named, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
+    let kept = match named.end {
+        // Of tokens that share a jti another may live longer. And no token may live longer than the bound: one that claims to is INVALID, and would be kept for
+        // ever should its `exp` be in milliseconds.
+        TokenEnd::At(exp) if outlives_bound(exp, at) || may_be_shared(&named.target, at) => {
+            let by = (KeptBy::TokenLifetime, at.latest);
+            Kept::for_lifetime(at.settings.max_token_lifetime, by, expires_at, at)
+        }
         TokenEnd::At(exp) => Kept::until(exp, (KeptBy::Itself, exp), expires_at, at),
         TokenEnd::Never => Kept::FOR_EVER,
         TokenEnd::Unknown => {
@@ -145,6 +156,16 @@ fn token_request(end: TokenEnd, expires_at: Option<UnixNanos>, at: Setting<'_>) 
         }
     };
     kept.request(UnixNanos::FOREVER.nanos())
+}
+
+/// Whether a target names tokens that may live longer than the one that is revoked.
+fn may_be_shared(target: &Target, at: Setting<'_>) -> bool {
+    shared_jti::is_jti(target) && at.settings.jti == JtiUse::Shared
+}
+
+/// Whether a token claims to live longer than its issuer's tokens may.
+fn outlives_bound(exp: UnixNanos, at: Setting<'_>) -> bool {
+    exp > at.settings.max_token_lifetime.end(at.latest)
 }
 
 fn all_request(is_session: bool, expires_at: Option<UnixNanos>, at: Setting<'_>) -> Request {
@@ -271,6 +292,24 @@ pub(super) fn advice(
         && exp.plus(at.settings.leeway) <= at.now
     {
         advice.push("this token has expired already".to_owned());
+    }
+    if at.shares_jtis && shared_jti::is_jti(&named.target) && at.settings.jti == JtiUse::Unique {
+        advice.push(shared_jti::ADVICE.to_owned());
+    }
+    if let (TokenEnd::At(exp), Lifetime::AtMost(bound)) =
+        (named.end, at.settings.max_token_lifetime)
+        && exp > at.latest.plus(bound + at.settings.leeway)
+    {
+        let millis = if exp.looks_like_millis() {
+            " (it seems to be in milliseconds: RFC 7519 section 2 wants seconds)"
+        } else {
+            ""
+        };
+        advice.push(format!(
+            "exp lies further ahead than max_token_lifetime ({}){millis}: tokens that live longer are \
+             INVALID, so this is kept for max_token_lifetime",
+            humantime::format_duration(bound)
+        ));
     }
     let behind = at.latest.since(at.now);
     if behind > limits::CLOCK_JUMP_MAX {

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-use super::{feed::Feed, known::Known, seqs::Seqs, trust::Trust};
+use super::{feed::Feed, known::Known, seqs::Seqs, shared_jti::Found, trust::Trust};
 
 /// What the writer changes and everybody else reads.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) rewind: Rewind,
     pub(super) feed: Feed,
     pub(super) known: Known,
+    /// What Check found of tokens that share a `jti`.
+    pub(super) jtis: Found,
     pub(super) node: u64,
     pub(super) boot: Boot,
     pub(super) boots: Vec<BootSpan>,

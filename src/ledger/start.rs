@@ -22,6 +22,7 @@ use super::{
     feed::Feed,
     known::Known,
     shared::{Shared, apply},
+    shared_jti::Found,
     sweep::{self, Sweeper},
     trust::ClockTrust,
     writer,
@@ -172,7 +173,6 @@ pub(super) fn open(
     let rewind = Rewind::default();
     rewind.set(swept, rewound);
     let mut trust = ClockTrust::new(options.sweep_settle, wall, steady, last_time);
-    let opinion = trust.observe(wall, steady);
     let shared = Shared {
         clock: Arc::clone(&options.clock),
         semantics: Arc::clone(&options.semantics),
@@ -184,6 +184,7 @@ pub(super) fn open(
         rewind,
         feed: Feed::new(head),
         known: Known::default(),
+        jtis: Found::default(),
         node,
         boot,
         live_max: options.live_max,
@@ -193,7 +194,7 @@ pub(super) fn open(
         first: Mutex::default(),
         rewound: tokio::sync::watch::Sender::new(rewound != UnixNanos::ZERO),
         failure: ArcSwapOption::empty(),
-        trust: ArcSwap::from_pointee(opinion),
+        trust: ArcSwap::from_pointee(trust.observe(wall, steady)),
         swept: AtomicU64::new(swept.nanos()),
         began_after_crash: is_after_crash.then_some(wall),
     };

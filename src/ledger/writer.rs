@@ -259,7 +259,11 @@ impl Writer {
                 };
                 (Done::Merged(answer, merged), failed)
             }
+            Command::KeepSharedJtis => (Done::Unasked, self.keep_shared_jtis(tables, changes)),
             Command::Sweep(answer) => {
+                if let Err(error) = self.keep_shared_jtis(tables, changes) {
+                    return (Done::Swept(answer, Swept::default()), Err(error));
+                }
                 // Once in a while what waits for a commit gets one.
                 if !self.places.is_empty() {
                     self.sweeper.touch();
@@ -321,6 +325,7 @@ impl Writer {
                 latest,
                 lead: shared.sightings.lead(iss, now, settings.leeway),
                 may_lack_lead: shared.may_lack_lead(now, settings.leeway),
+                shares_jtis: shared.jtis.concerns(iss),
                 has_tokens_without_user: shared.sightings.has_tokens_without_user(iss),
             };
             let requests = plan::requests(named, &order.rules, order.expires_at, at);

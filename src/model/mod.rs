@@ -25,7 +25,7 @@ pub use rule::{
     Boot, CutOff, Dot, Entry, Exception, Floor, KeptBy, NEVER, Note, Request, Rule, RuleKind, Seen,
     denies,
 };
-pub use settings::{ClaimNames, IssuerSettings, Lifetime, MissingKid, Semantics};
+pub use settings::{ClaimNames, IssuerSettings, JtiUse, Lifetime, MissingKid, Semantics};
 pub use target::{KEY_RANGES, KeyKind, Target, TargetKey, TargetKind, What};
 pub use time::{UnixNanos, nanos_of};
 pub use verdict::{Invalid, Match, Verdict};

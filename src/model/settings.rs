@@ -57,6 +57,16 @@ pub enum MissingKid {
     Pass,
 }
 
+/// What a `jti` names at an issuer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JtiUse {
+    /// One token, as RFC 7519 section 4.1.7 wants it.
+    #[default]
+    Unique,
+    /// Several: its revocation is kept as long as any of them may live.
+    Shared,
+}
+
 /// Under which names the tokens of an issuer carry the claims that Rescind reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimNames {
@@ -102,6 +112,8 @@ pub struct IssuerSettings {
     pub clock_skew: Option<Duration>,
     /// What a token without `kid` means.
     pub missing_kid: MissingKid,
+    /// What a `jti` names.
+    pub jti: JtiUse,
     /// Claims by which tokens can be revoked beside the standard ones.
     pub revocable_claims: Vec<String>,
     /// The names of the standard ones.
@@ -125,6 +137,7 @@ impl Default for IssuerSettings {
             forget_grace: limits::FORGET_GRACE_DEFAULT,
             clock_skew: None,
             missing_kid: MissingKid::default(),
+            jti: JtiUse::default(),
             revocable_claims: Vec::new(),
             claims: ClaimNames::default(),
         }
@@ -217,6 +230,10 @@ impl Meaning {
             MissingKid::Deny => 0,
             MissingKid::Pass => 1,
         });
+        // Said only where it differs: the digest of those who know nothing of it stays the same.
+        if settings.jti == JtiUse::Shared {
+            self.text("jti = shared");
+        }
         let ClaimNames {
             jti,
             sub,
@@ -249,12 +266,13 @@ mod tests {
         let digest = |semantics: &Semantics| u128::from_be_bytes(semantics.digest());
         let before = digest(&semantics);
         assert_eq!(before, 0x7b27_7249_4a37_aca8_b2aa_2f41_13e7_93a8);
-        let changes: [fn(&mut IssuerSettings); 7] = [
+        let changes: [fn(&mut IssuerSettings); 8] = [
             |settings| settings.leeway += Duration::from_nanos(1),
             |settings| settings.max_token_lifetime = Lifetime::Unlimited,
             |settings| settings.max_session_lifetime = Lifetime::Unlimited,
             |settings| settings.forget_grace += Duration::from_secs(1),
             |settings| settings.missing_kid = MissingKid::Pass,
+            |settings| settings.jti = JtiUse::Shared,
             |settings| settings.claims.version = "ver".to_owned(),
             |settings| settings.revocable_claims.push("tenant".to_owned()),
         ];

@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 const NANOS_PER_S: u64 = 1_000_000_000;
 
 /// A wall time: whole nanoseconds since 1970-01-01T00:00:00Z.
@@ -58,6 +60,12 @@ impl UnixNanos {
     /// Whether this is [`Self::FOREVER`].
     pub const fn is_forever(self) -> bool {
         self.0 == u64::MAX
+    }
+
+    /// Whether it lies beyond the year 2200, where today's times lie when milliseconds are read as
+    /// seconds.
+    pub const fn looks_like_millis(self) -> bool {
+        self.0 > limits::TIME_S_MAX.saturating_mul(NANOS_PER_S)
     }
 
     /// This instant and a while, at most for ever.

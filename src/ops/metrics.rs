@@ -97,6 +97,11 @@ fn node(status: &GetStatusResponse) -> Vec<Metric<'_>> {
             yes(clock.trusted),
         ),
         one(
+            "rescind_shared_jtis_total",
+            "Revocations kept longer, as a token that shares their jti was met.",
+            count(status.shared_jtis),
+        ),
+        one(
             "rescind_watchers",
             "Watches that are open.",
             count(status.watchers.len() as u64),

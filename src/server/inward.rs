@@ -16,9 +16,6 @@ use crate::{
 
 use super::status::BadField;
 
-/// The last second of the year 9999, where a Timestamp ends.
-const TIMESTAMP_SECONDS_MAX: u64 = 253_402_300_799;
-
 /// As far as a Duration goes.
 const DURATION_SECONDS_MAX: u64 = 315_576_000_000;
 
@@ -105,12 +102,7 @@ fn token_target(token: v1::TokenTarget, at: &str, ledger: &Ledger) -> Parsed<Nam
     let iss = id(token.iss, at, "iss")?;
     let end = match token.exp {
         None => TokenEnd::Unknown,
-        Some(exp) => TokenEnd::At(UnixNanos::from_numeric_date(exp).ok_or_else(|| {
-            BadField::new(
-                format!("{at}.exp"),
-                "is negative or not a finite number: give seconds since 1970 (RFC 7519 section 2)",
-            )
-        })?),
+        Some(exp) => TokenEnd::At(numeric_date(exp, &format!("{at}.exp"))?),
     };
     let what = if token.jti.is_empty() {
         What::Digest(digest(&token.signing_input_sha256, at)?)
@@ -121,6 +113,27 @@ fn token_target(token: v1::TokenTarget, at: &str, ledger: &Ledger) -> Parsed<Nam
         target: Target { iss, what },
         end,
     })
+}
+
+/// A NumericDate of a request, at most of the year 2200.
+fn numeric_date(seconds: f64, field: &str) -> Parsed<UnixNanos> {
+    let instant = UnixNanos::from_numeric_date(seconds).ok_or_else(|| {
+        BadField::new(
+            field,
+            "is negative or not a finite number: give seconds since 1970 (RFC 7519 section 2)",
+        )
+    })?;
+    if instant.looks_like_millis() {
+        return Err(in_millis(field));
+    }
+    Ok(instant)
+}
+
+fn in_millis(field: &str) -> BadField {
+    BadField::new(
+        field,
+        "lies beyond the year 2200: give seconds since 1970, not milliseconds (RFC 7519 section 2)",
+    )
 }
 
 fn by_jwt(token: &v1::TokenTarget, at: &str, ledger: &Ledger) -> Parsed<Named> {
@@ -234,8 +247,8 @@ pub(super) fn rules(rules: Option<v1::Rules>) -> Parsed<AskedRules> {
     })
 }
 
-/// A time after 1970 and before the year 10000, as far as a Timestamp goes: seconds beyond it are
-/// nearly always milliseconds, and would mean for ever.
+/// A time after 1970 and at most of the year 2200: seconds beyond it are milliseconds, and would mean
+/// for ever.
 pub(super) fn time(time: Option<prost_types::Timestamp>, field: &str) -> Parsed<Option<UnixNanos>> {
     let Some(time) = time else {
         return Ok(None);
@@ -243,21 +256,22 @@ pub(super) fn time(time: Option<prost_types::Timestamp>, field: &str) -> Parsed<
     let nanos = u32::try_from(time.nanos)
         .ok()
         .filter(|nanos| *nanos < 1_000_000_000);
-    let seconds = u64::try_from(time.seconds)
-        .ok()
-        .filter(|seconds| *seconds <= TIMESTAMP_SECONDS_MAX);
+    let seconds = u64::try_from(time.seconds).ok();
     let parts = seconds.zip(nanos);
     let instant = parts.map(|(seconds, nanos)| {
         UnixNanos::from_secs(seconds).plus(Duration::from_nanos(nanos.into()))
     });
     let instant = instant.filter(|instant| *instant != UnixNanos::ZERO);
-    instant.map(Some).ok_or_else(|| {
+    let instant = instant.ok_or_else(|| {
         BadField::new(
             field,
-            "is not a time after 1970-01-01T00:00:00Z and before the year 10000, in seconds with 0 \
-             to 999,999,999 nanoseconds",
+            "is not a time after 1970-01-01T00:00:00Z, in seconds with 0 to 999,999,999 nanoseconds",
         )
-    })
+    })?;
+    if instant.looks_like_millis() {
+        return Err(in_millis(field));
+    }
+    Ok(Some(instant))
 }
 
 /// A span of time; `None` when it is negative or beyond what a Duration may hold (10,000 years).

@@ -79,6 +79,7 @@ pub(super) fn status(
         upstreams: upstreams(fleet),
         followers: followers(fleet, ledger, condition.head),
         not_ready_because: fleet.not_ready_because(),
+        shared_jtis: condition.shared_jtis,
     }
 }
 

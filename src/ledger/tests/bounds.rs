@@ -97,6 +97,49 @@ async fn each_rule_is_kept_as_long_as_what_it_denies_may_live() {
     }
 }
 
+#[tokio::test]
+async fn an_exp_beyond_the_bound_is_cut_to_it_and_without_a_bound_kept_as_given() {
+    let mut setup = setup();
+    let (disk, bound) = (Disk::default(), T0.plus(DAY * 10));
+    let node = setup.start(&disk);
+    let in_millis = UnixNanos::from_secs(T0.secs_floor() * 1_000);
+    for (exp, until, warns) in [
+        (bound, (bound.plus(GRACE), KeptBy::Itself), false),
+        (
+            bound.plus(SECOND),
+            (bound.plus(GRACE), KeptBy::TokenLifetime),
+            false,
+        ),
+        (
+            bound.plus(DAY),
+            (bound.plus(GRACE), KeptBy::TokenLifetime),
+            true,
+        ),
+        (in_millis, (bound.plus(GRACE), KeptBy::TokenLifetime), true),
+    ] {
+        let order = revoke_until(&format!("{exp}"), exp);
+        let receipt = node.revoke(order).await.unwrap().remove(0);
+        assert_eq!(until_of(&receipt, RuleKind::All), until, "{exp}");
+        let warned = receipt
+            .warnings
+            .iter()
+            .any(|text| text.contains("further ahead"));
+        assert_eq!(warned, warns, "{exp}: {:?}", receipt.warnings);
+    }
+    pass(&setup, &node, DAY * 11).await;
+    assert_eq!(node.condition().held, 0, "nothing takes a place for ever");
+    node.stop();
+
+    set_token_bound(&mut setup, Lifetime::Unlimited);
+    let node = setup.start(&disk);
+    let far = setup.clock.wall().plus(DAY * 1_000);
+    for (exp, until) in [(far, far.plus(GRACE)), (in_millis, UnixNanos::FOREVER)] {
+        let order = revoke_until(&format!("{exp}"), exp);
+        let receipt = node.revoke(order).await.unwrap().remove(0);
+        assert_eq!(until_of(&receipt, RuleKind::All), (until, KeptBy::Itself));
+    }
+}
+
 async fn for_all(
     node: &Node,
     target: Target,

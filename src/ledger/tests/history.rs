@@ -344,6 +344,7 @@ impl World {
             order.rules = AskedRules::default();
         }
         let is_repeat = self.is_repeat(ask.id);
+        self.node.settle().await;
         let before = (self.node.records().await, self.node.condition().held);
         self.node.revoke(order.clone()).await.unwrap();
         if is_repeat || ask.is_trial {
@@ -373,11 +374,9 @@ impl World {
                 .map(|t| node.judge(t))
                 .collect::<Vec<_>>()
         };
-        let before = (
-            self.node.records().await,
-            self.node.counts(),
-            judge(&self.node),
-        );
+        let verdicts = judge(&self.node);
+        self.node.settle().await;
+        let before = (self.node.records().await, self.node.counts(), verdicts);
         let was_rewound = self.node.condition().swept > self.now();
         self.node.stop();
         let node = self.setup.start(&self.disk);

@@ -7,6 +7,7 @@ mod crash;
 mod defaults;
 mod disk;
 mod history;
+mod shared_jti;
 mod sweeping;
 mod sync_model;
 mod watching;
@@ -107,6 +108,14 @@ impl Node {
     async fn revoke_one(&self, target: Target, rules: AskedRules) -> Receipt {
         let mut receipts = self.revoke(revoke([target], rules)).await.unwrap();
         receipts.pop().unwrap()
+    }
+
+    /// Waits until the writer has seen to what Check left for it.
+    async fn settle(&self) {
+        let mut trial = revoke([jti("nobody's")], AskedRules::default());
+        trial.terms.validate_only = true;
+        // Refused or not, it came after what was left.
+        drop(self.revoke(trial).await);
     }
 
     async fn lift(&self, target: Target, kind: RuleKind) -> Receipt {

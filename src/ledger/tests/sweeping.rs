@@ -3,12 +3,16 @@
 use super::*;
 
 const LIFETIME: Duration = limits::TOKEN_LIFETIME_DEFAULT;
+const DIGEST: [u8; 32] = [9; 32];
 
-/// A node that has settled, with a token "t" revoked until an hour from `T0`.
+/// A node that has settled, with a token revoked until an hour from `T0`. It is named by its digest: a
+/// `jti` would be kept for each token that is met.
 async fn settled() -> (Setup, Disk, Node) {
     let (setup, disk) = (Setup::new(), Disk::default());
     let node = setup.start(&disk);
-    node.revoke(revoke_until("t", T0.plus(HOUR))).await.unwrap();
+    let mut order = revoke([target(What::Digest(DIGEST))], AskedRules::default());
+    order.targets[0].end = TokenEnd::At(T0.plus(HOUR));
+    node.revoke(order).await.unwrap();
     setup.clock.advance(SETTLE);
     assert_eq!(node.sweep_all().await, 0);
     assert_eq!(node.condition().trust, Trust::Trusted);
@@ -17,7 +21,15 @@ async fn settled() -> (Setup, Disk, Node) {
 
 /// A token that could still be used, had it not been revoked: its `exp` is in a while.
 fn t(now: UnixNanos) -> Claims<'static> {
-    token("t", now, HOUR)
+    t_of(now, HOUR)
+}
+
+fn t_of(iat: UnixNanos, lifetime: Duration) -> Claims<'static> {
+    Claims {
+        jti: "".into(),
+        digest: Some(DIGEST),
+        ..token("", iat, lifetime)
+    }
 }
 
 #[tokio::test]
@@ -230,7 +242,7 @@ async fn a_clock_set_back_neither_resurrects_nor_loses_anything() {
     setup.clock.advance(HOUR * 30);
     let swept = setup.clock.wall();
     assert_eq!(node.sweep_all().await, 1);
-    let old = token("t", T0.minus(HOUR), HOUR * 2);
+    let old = t_of(T0.minus(HOUR), HOUR * 2);
     assert_eq!(node.judge(&old), Verdict::Expired);
     // Back to a time at which the forgotten token had not expired.
     setup.clock.set_wall(T0.plus(MINUTE));

@@ -38,6 +38,13 @@ impl Model {
 
     pub(super) fn write(&mut self, order: &Revoke, now: UnixNanos) {
         for named in &order.targets {
+            // What claims to live beyond the bound is INVALID: its revocation is kept for the bound.
+            let end = match named.end {
+                TokenEnd::At(end) if named.target.iss == "i" => {
+                    TokenEnd::At(end.min(now.plus(TOKEN_BOUND + LEEWAY)))
+                }
+                end => end,
+            };
             let mut add = |kind, cut_off, lasts: Lifetime, except: &[Exception]| {
                 self.writes.push(Write {
                     target: named.target.clone(),
@@ -46,7 +53,7 @@ impl Model {
                     except: except.to_vec(),
                     at: now,
                     until: lasts.end(now).max(order.expires_at.unwrap_or_default()),
-                    end: named.end,
+                    end,
                 });
             };
             let rules = &order.rules;
@@ -58,7 +65,7 @@ impl Model {
                 _ => (Lifetime::Unlimited, Lifetime::Unlimited),
             };
             if named.target.is_token() {
-                let lasts = match named.end {
+                let lasts = match end {
                     TokenEnd::At(end) => Lifetime::AtMost(end.since(now)),
                     TokenEnd::Never => Lifetime::Unlimited,
                     TokenEnd::Unknown => tokens,

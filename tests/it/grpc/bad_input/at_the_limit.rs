@@ -45,7 +45,7 @@ async fn the_longest_of_everything_is_accepted_and_found_again() {
             ..revoke(vec![user("u")])
         }),
         Ask::Revoke(RevokeRequest {
-            expires_at: Some(at(253_402_300_799)),
+            expires_at: Some(at(7_258_118_400)),
             ..revoke(vec![user("u")])
         }),
         Ask::Revoke(RevokeRequest {
