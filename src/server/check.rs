@@ -9,7 +9,7 @@ use crate::{
     model::{Invalid, MissingKid, RuleKind, Verdict},
     proto::v1::{self, check_request::Credential},
     token::{self, Refusal},
-    verification::Verification,
+    verification::{Lack, Verification},
 };
 
 use super::{inward, outward, status::BadField};
@@ -35,6 +35,7 @@ enum Stop {
     /// A newer key set of this issuer might have the key; what to say if it has not.
     NewerKeys {
         iss: String,
+        lack: Lack,
         otherwise: Option<Invalid>,
     },
 }
@@ -191,31 +192,35 @@ impl Judge {
         verification
             .verify(parts, &claims.iss, claims.exp)
             .map_err(|refusal| {
-                let newer_keys = |otherwise| Stop::NewerKeys {
+                let newer_keys = |lack, otherwise| Stop::NewerKeys {
                     iss: claims.iss.to_string(),
+                    lack,
                     otherwise,
                 };
                 match refusal {
-                    Refusal::UnknownKey => newer_keys(None),
+                    Refusal::UnknownKey => newer_keys(Lack::Unknown, None),
                     Refusal::NoKeyFits(invalid) if verification.fetches(&claims.iss) => {
-                        newer_keys(Some(invalid))
+                        newer_keys(Lack::Unknown, Some(invalid))
                     }
-                    Refusal::NoKeyFits(invalid) | Refusal::Invalid(invalid) => {
-                        Stop::Invalid(invalid)
+                    Refusal::NamedKeyMisfits(invalid) if verification.fetches(&claims.iss) => {
+                        newer_keys(Lack::Misfit, Some(invalid))
                     }
+                    Refusal::NoKeyFits(invalid)
+                    | Refusal::NamedKeyMisfits(invalid)
+                    | Refusal::Invalid(invalid) => Stop::Invalid(invalid),
                 }
             })
     }
 
     /// Looks, and where a key is not known, looks again once newer keys were fetched.
     async fn with_newest_keys<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Invalid> {
-        let iss = match look() {
+        let (iss, lack) = match look() {
             Ok(found) => return Ok(found),
             Err(Stop::Invalid(invalid)) => return Err(invalid),
-            Err(Stop::NewerKeys { iss, .. }) => iss,
+            Err(Stop::NewerKeys { iss, lack, .. }) => (iss, lack),
         };
         let fetched = match &self.verification {
-            Some(verification) => verification.newer_keys(&iss).await,
+            Some(verification) => verification.newer_keys(&iss, lack).await,
             None => Ok(()),
         };
         // Whether or not we waited: others may have had them fetched meanwhile.

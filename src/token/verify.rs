@@ -82,6 +82,9 @@ pub enum Refusal {
     /// No key that was tried fits, and neither the token nor the keys say by a `kid` which one is
     /// meant: a newer key set might have it.
     NoKeyFits(Invalid),
+    /// The key that the token names does not fit: it may have been replaced under its old name, so a
+    /// newer key set might have another.
+    NamedKeyMisfits(Invalid),
 }
 
 impl From<Invalid> for Refusal {
@@ -274,9 +277,8 @@ pub(super) fn verified_by(
         return Err(Refusal::UnknownKey);
     }
     let invalid = no_key_fits(candidates.len(), kid.is_empty());
-    // A key of the very name is the one that is meant, whatever a newer set holds.
     if all().any(|key| is_meant(&key)) {
-        return Err(Refusal::Invalid(invalid));
+        return Err(Refusal::NamedKeyMisfits(invalid));
     }
     Err(Refusal::NoKeyFits(invalid))
 }

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub use fetch::{FetchState, Fetcher};
+pub use fetch::{FetchState, Fetcher, Lack};
 
 use crate::{
     clock::Clock,
@@ -154,7 +154,7 @@ impl Verification {
     ///
     /// # Errors
     /// When there are none to wait for: what a Check says then.
-    pub async fn newer_keys(&self, iss: &str) -> Result<(), Invalid> {
+    pub async fn newer_keys(&self, iss: &str, lack: Lack) -> Result<(), Invalid> {
         let Some(source) = self.sources.get(iss) else {
             return Err(Invalid::new("the token's issuer is not configured"));
         };
@@ -165,7 +165,7 @@ impl Verification {
                 source.from.name()
             )));
         };
-        fetcher.newer().await
+        fetcher.newer(lack).await
     }
 
     /// Reads the files anew. What cannot be used stays as it was, and is told.

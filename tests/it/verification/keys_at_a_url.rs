@@ -83,6 +83,45 @@ async fn tokens_without_kid_follow_a_rotation_too() {
 }
 
 #[tokio::test]
+async fn a_key_replaced_under_its_old_kid_verifies_at_once() {
+    // Its tokens were INVALID until the next planned fetch, up to an hour.
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(jwks(&[(&old, "k")])).await;
+    let node = following(directory.path(), &issuer).await;
+    let of_old = token(&old, Some("k"), &claims("t"));
+    let of_new = token(&new, Some("k"), &claims("t"));
+    assert_eq!(verdict(&node, &of_old).await, Verdict::Active);
+    issuer.publish(200, jwks(&[(&new, "k")]));
+    assert_eq!(verdict(&node, &of_new).await, Verdict::Active);
+    assert_eq!(issuer.requests(), 2);
+    assert_eq!(verdict(&node, &of_old).await, Verdict::Invalid);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn forged_signatures_use_up_no_fetch_of_a_new_kid() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(jwks(&[(&old, "old")])).await;
+    let node = following(directory.path(), &issuer).await;
+    let genuine = token(&old, Some("old"), &claims("t"));
+    assert_eq!(verdict(&node, &genuine).await, Verdict::Active);
+    for number in 0..20 {
+        let forged = token(&key(), Some("old"), &claims(&format!("t{number}")));
+        let (found, _, detail) = answer(&node, &forged).await;
+        assert_eq!(found, Verdict::Invalid);
+        assert!(detail.contains("signature does not fit"), "{detail}");
+    }
+    assert_eq!(issuer.requests(), 4, "the first, and three for the forged");
+    issuer.publish(200, jwks(&[(&old, "old"), (&new, "new")]));
+    let rotated = token(&new, Some("new"), &claims("t"));
+    assert_eq!(verdict(&node, &rotated).await, Verdict::Active);
+    assert_eq!(verdict(&node, &genuine).await, Verdict::Active);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn status_tells_how_old_the_keys_are_and_what_went_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let key = key();
