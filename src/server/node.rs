@@ -159,5 +159,6 @@ fn issuer(state: IssuerState, wall: UnixNanos) -> v1::IssuerStatus {
             .and_then(|at| prost_types::Duration::try_from(wall.since(at)).ok()),
         last_error: state.last_error,
         skipped_keys: state.skipped,
+        key_warnings: state.warnings,
     }
 }

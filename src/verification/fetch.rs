@@ -293,6 +293,7 @@ impl Fetcher {
                 keys.skipped().join("; ")
             ));
         }
+        super::warn_of(&self.issuer.iss, &keys);
         self.issuer.set_keys(keys);
         *in_use = Some(digest);
         Ok(())

@@ -17,7 +17,7 @@ pub use fetch::{FetchState, Fetcher, Lack};
 use crate::{
     clock::Clock,
     model::{Invalid, UnixNanos},
-    token::{Demands, Issuer, KeySource, Parts, Refusal, SourceError, Verifier},
+    token::{Demands, Issuer, KeySource, Parts, Refusal, SourceError, Verifier, keys::KeySet},
 };
 
 /// An issuer as it is configured.
@@ -75,6 +75,8 @@ pub struct IssuerState {
     pub keys: usize,
     /// Which were skipped, and why.
     pub skipped: Vec<String>,
+    /// What a person should know of those that are used.
+    pub warnings: Vec<String>,
     /// Of a URL, how its fetches went.
     pub fetches: Option<FetchState>,
     /// What went wrong when its keys were last fetched or, of a file, read anew; empty: nothing.
@@ -186,6 +188,13 @@ impl Verification {
     }
 }
 
+/// Tells in the log what a person should know of new keys.
+fn warn_of(iss: &str, keys: &KeySet) {
+    for warning in keys.warnings() {
+        tracing::warn!(%iss, %warning, "of the issuer's keys");
+    }
+}
+
 impl Source {
     fn open(
         configured: &IssuerKeys,
@@ -203,6 +212,7 @@ impl Source {
                 iss: iss.clone(),
                 error,
             })?;
+        warn_of(iss, &keys);
         let issuer = Arc::new(Issuer::new(iss.clone(), demands.clone(), keys));
         let fetcher = match source {
             KeySource::JwksUrl { url, ca_file } => {
@@ -236,6 +246,7 @@ impl Source {
         let problem = match self.from.load(&self.issuer.demands.algorithms) {
             Ok(keys) => {
                 tracing::info!(%iss, keys = keys.keys().len(), "keys read anew");
+                warn_of(iss, &keys);
                 self.issuer.set_keys(keys);
                 String::new()
             }
@@ -266,6 +277,7 @@ impl Source {
             place: self.from.place(),
             keys: keys.keys().len(),
             skipped: keys.skipped().to_vec(),
+            warnings: keys.warnings().to_vec(),
             fetches,
             last_error,
         }
