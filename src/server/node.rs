@@ -6,7 +6,7 @@ use crate::{
     limits,
     model::{TargetKind, UnixNanos},
     proto::v1,
-    verification::IssuerState,
+    verification::{IssuerState, Verification},
 };
 
 use super::{check::Judge, outward, watchers::Watchers};
@@ -78,8 +78,17 @@ pub(super) fn status(
             .collect(),
         upstreams: upstreams(fleet),
         followers: followers(fleet, ledger, condition.head),
-        not_ready_because: fleet.not_ready_because(),
+        not_ready_because: not_ready_because(fleet, verification.as_deref()),
     }
+}
+
+fn not_ready_because(fleet: &Fleet, verification: Option<&Verification>) -> String {
+    let because = fleet.not_ready_because();
+    let waits_for = verification.map_or(Vec::new(), Verification::waits_for);
+    if because.is_empty() && !waits_for.is_empty() {
+        return format!("it waits for the keys of {}", waits_for.join(", "));
+    }
+    because
 }
 
 fn upstreams(fleet: &Fleet) -> Vec<v1::UpstreamStatus> {

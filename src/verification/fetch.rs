@@ -189,6 +189,35 @@ impl Fetcher {
         Ok(asked)
     }
 
+    /// Why there are no keys, where there never were any: fetched now or kept from an earlier run.
+    pub(super) fn never_had(&self) -> Option<String> {
+        let state = self.state();
+        if state.fetched_at.is_some() {
+            return None;
+        }
+        let why = match &*state.last_error {
+            "" => "they are being fetched for the first time".to_owned(),
+            error => format!("the last fetch failed: {error}"),
+        };
+        Some(why)
+    }
+
+    /// Whether keys were had or, unless they are required, a first try has ended.
+    pub(super) fn is_ready(&self, required: bool) -> bool {
+        let tried = self.tries.borrow().ended > 0;
+        self.never_had().is_none() || (tried && !required)
+    }
+
+    /// Until it is.
+    pub(super) async fn ready(&self, required: bool) {
+        let mut tries = self.tries.subscribe();
+        while !self.is_ready(required) {
+            if tries.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// What a Check says of a `kid` that is not known.
     fn not_known(&self, why: &str) -> Invalid {
         let state = self.state();
@@ -259,13 +288,17 @@ impl Fetcher {
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .send()
             .await
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| chain(&error.without_url()))?;
         if !response.status().is_success() {
             return Err(format!("the issuer answered {}", response.status()));
         }
         let next = max_age(response.headers());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| chain(&error.without_url()))?
+        {
             body.extend_from_slice(&chunk);
             if body.len() > limits::JWKS_BYTES_MAX {
                 return Err(format!(

@@ -29,6 +29,8 @@ pub struct IssuerKeys {
     pub demands: Demands,
     /// Where its keys come from.
     pub source: KeySource,
+    /// Whether the node is not ready before it has some.
+    pub require_keys: bool,
 }
 
 /// Why verification cannot begin.
@@ -58,6 +60,8 @@ struct Source {
     issuer: Arc<Issuer>,
     from: KeySource,
     fetcher: Option<Arc<Fetcher>>,
+    /// Whether the node is not ready before it has some.
+    is_required: bool,
     /// Why the file could not be used when it was last read anew; empty: it could.
     reload_error: Mutex<String>,
 }
@@ -146,6 +150,36 @@ impl Verification {
         self.verifier.verify(parts, iss, exp, self.clock.wall())
     }
 
+    /// Why nothing can be said of an issuer's tokens, where its keys were never had.
+    pub fn without_keys(&self, iss: &str) -> Option<String> {
+        let source = self.sources.get(iss)?;
+        let why = source.fetcher.as_ref()?.never_had()?;
+        Some(format!(
+            "the keys of the token's issuer were never had, so nothing can be said of it: {why}"
+        ))
+    }
+
+    /// Until the keys of each issuer were tried to be had, and were had where they are required.
+    pub async fn ready(&self) {
+        for source in self.sources.values() {
+            if let Some(fetcher) = &source.fetcher {
+                fetcher.ready(source.is_required).await;
+            }
+        }
+    }
+
+    /// The issuers whose keys readiness waits for.
+    pub fn waits_for(&self) -> Vec<&str> {
+        let is_waited_for = |source: &&Source| {
+            let fetcher = source.fetcher.as_ref();
+            fetcher.is_some_and(|fetcher| !fetcher.is_ready(source.is_required))
+        };
+        let missing = self.sources.values().filter(is_waited_for);
+        let mut names: Vec<&str> = missing.map(|source| source.issuer.iss.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Whether newer keys of an issuer can be had by fetching them.
     pub fn fetches(&self, iss: &str) -> bool {
         let source = self.sources.get(iss);
@@ -205,6 +239,7 @@ impl Source {
             iss,
             demands,
             source,
+            require_keys,
         } = configured;
         let keys = source
             .load(&demands.algorithms)
@@ -236,6 +271,7 @@ impl Source {
             issuer,
             from: source.clone(),
             fetcher,
+            is_required: *require_keys,
             reload_error: Mutex::default(),
         })
     }

@@ -79,6 +79,7 @@ impl Node {
                 url: url.to_owned(),
                 ca_file: ca_file.map(PathBuf::from),
             },
+            require_keys: false,
         };
         Ok(Self {
             verification: Verification::open(&[issuer], data_dir, Arc::new(ManualClock::new(NOW)))?,
