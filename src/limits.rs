@@ -190,6 +190,9 @@ pub const JWKS_RETRY: Duration = Duration::from_secs(10);
 /// Fetches for tokens with an unknown `kid`, in each [`JWKS_UNKNOWN_KID_PERIOD`]: anybody can invent
 /// one, and a rotation must find one left.
 pub const JWKS_UNKNOWN_KID_FETCHES: usize = 3;
+/// Fetches for tokens whose signature does not fit the key that they name, in each
+/// [`JWKS_UNKNOWN_KID_PERIOD`]: anybody can forge one, and a key replaced under its name must be found.
+pub const JWKS_MISFIT_FETCHES: usize = 3;
 /// See [`JWKS_UNKNOWN_KID_FETCHES`].
 pub const JWKS_UNKNOWN_KID_PERIOD: Duration = Duration::from_secs(30);
 /// How long a fetch may take.

@@ -192,7 +192,7 @@ impl App {
             tracing::info!(%address, "listening");
         }
         tokio::select! {
-            () = self.fleet.joined() => {
+            () = ready(&self.fleet, verification.as_deref()) => {
                 readiness.set(true).await;
                 tracing::info!("ready");
                 stop.cancelled().await;
@@ -223,6 +223,19 @@ fn spawn_fetchers(
             Ok(())
         });
     }
+}
+
+/// Until the node knows what others revoked, and has tried to have the keys of each issuer.
+async fn ready(fleet: &Fleet, verification: Option<&Verification>) {
+    fleet.joined().await;
+    let Some(verification) = verification else {
+        return;
+    };
+    let missing = verification.waits_for();
+    if !missing.is_empty() {
+        tracing::info!(?missing, "waiting for keys of issuers");
+    }
+    verification.ready().await;
 }
 
 fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Ledger, WriterThread)> {

@@ -114,6 +114,9 @@ fn keys(loaded: &Loaded, fetch: bool, context: &mut Context<'_>) -> Result<bool,
             for skipped in &state.skipped {
                 writeln!(context.out, "  skipped {}", clean(skipped))?;
             }
+            for warning in &state.warnings {
+                writeln!(context.out, "  warning: {}", clean(warning))?;
+            }
         }
     }
     Ok(all_good)

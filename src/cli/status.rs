@@ -110,6 +110,8 @@ struct Issuer {
     #[serde(skip_serializing_if = "String::is_empty")]
     last_error: String,
     skipped_keys: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    key_warnings: Vec<String>,
 }
 
 impl From<v1::IssuerStatus> for Issuer {
@@ -124,6 +126,7 @@ impl From<v1::IssuerStatus> for Issuer {
                 .and_then(|age| u64::try_from(age.seconds).ok()),
             last_error: issuer.last_error,
             skipped_keys: issuer.skipped_keys,
+            key_warnings: issuer.key_warnings,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How the tokens of an issuer are verified: its keys, algorithms, audiences and types.
 
 use crate::{
-    token::{Demands, KeySource, algorithm::Algorithm},
+    token::{Demands, KeySource, algorithm::Algorithm, without_secrets},
     verification::IssuerKeys,
 };
 
@@ -14,7 +14,14 @@ use super::{
 pub(super) const SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "public_key_file", "secret_file"];
 
 /// What makes sense only beside one of them.
-const BESIDE_A_SOURCE: [&str; 5] = ["algorithms", "audiences", "types", "jwks_ca_file", "kid"];
+const BESIDE_A_SOURCE: [&str; 6] = [
+    "algorithms",
+    "audiences",
+    "types",
+    "jwks_ca_file",
+    "kid",
+    "require_keys",
+];
 
 /// The types of token that are accepted when none are configured: what access tokens carry (RFC
 /// 9068 section 2.1, RFC 7519 section 5.1), and no type at all.
@@ -64,10 +71,14 @@ fn issuer(iss: String, table: &Table<'_>) -> Result<Option<IssuerKeys>, ConfigEr
             .unwrap_or_default(),
         types: types(table)?,
     };
+    let require_keys = table.get("require_keys");
+    let require_keys = require_keys.map(|setting| setting.boolean()).transpose()?;
+    let require_keys = require_keys.unwrap_or(false);
     Ok(Some(IssuerKeys {
         iss,
         demands,
         source,
+        require_keys,
     }))
 }
 
@@ -105,7 +116,7 @@ fn url(setting: &Setting<'_>) -> Result<String, ConfigError> {
     let text = setting.identifier("a URL such as https://issuer.example/jwks")?;
     let url = reqwest::Url::parse(&text).map_err(|error| {
         setting.wrong(
-            format!("{text:?} is not a URL ({error})"),
+            format!("it is not a URL ({error})"),
             "give one such as https://issuer.example/jwks",
         )
     })?;
@@ -117,7 +128,10 @@ fn url(setting: &Setting<'_>) -> Result<String, ConfigError> {
         "https" => Ok(text),
         "http" if is_here => Ok(text),
         _ => Err(setting.wrong(
-            format!("{text:?} is not https, so the keys could be changed on their way"),
+            format!(
+                "{:?} is not https, so the keys could be changed on their way",
+                without_secrets(&text)
+            ),
             "give an https URL; http is for this machine only",
         )),
     }

@@ -64,6 +64,7 @@ pub(super) const ISSUER_SETTINGS: &[&str] = &[
     "public_key_file",
     "secret_file",
     "kid",
+    "require_keys",
 ];
 
 /// The claims that may go by another name.

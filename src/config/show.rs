@@ -224,7 +224,10 @@ impl Loaded {
     fn key_lines(&self, within: &str, iss: &str) -> Vec<Line> {
         let keys = self.config.issuer_keys.iter().find(|keys| keys.iss == iss);
         let Some(IssuerKeys {
-            demands, source, ..
+            demands,
+            source,
+            require_keys,
+            ..
         }) = keys
         else {
             return Vec::new();
@@ -246,6 +249,9 @@ impl Loaded {
         } = source
         {
             values.push(("jwks_ca_file", json!(ca_file.display().to_string())));
+        }
+        if *require_keys {
+            values.push(("require_keys", json!(true)));
         }
         if let KeySource::PublicKeyFile { kid: Some(kid), .. }
         | KeySource::SecretFile { kid: Some(kid), .. } = source

@@ -184,6 +184,7 @@ impl KeyFiles {
             let path = self.directory.join(format!("jwks-{number}.json"));
             std::fs::write(&path, jwks).map_err(|error| error.to_string())?;
             issuers.push(IssuerKeys {
+                require_keys: false,
                 iss: frame.expand(iss)?,
                 demands: Demands {
                     algorithms: vec![*algorithm],

@@ -1,6 +1,6 @@
 //! Check, CheckBatch, CheckStream.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{cell::RefCell, fmt, sync::Arc, time::Duration};
 
 use crate::{
     fleet::{Fleet, NotFresh},
@@ -9,10 +9,10 @@ use crate::{
     model::{Invalid, MissingKid, RuleKind, Verdict},
     proto::v1::{self, check_request::Credential},
     token::{self, Refusal},
-    verification::Verification,
+    verification::{Lack, Verification},
 };
 
-use super::{inward, outward, status::BadField};
+use super::{claims, inward, outward, status::BadField};
 
 thread_local! {
     /// What a token is decoded into: one for each thread, so that a Check allocates little.
@@ -29,12 +29,51 @@ pub(super) struct Judge {
     pub(super) verification: Option<Arc<Verification>>,
 }
 
+/// Why there is no verdict.
+#[derive(Debug)]
+pub(super) enum Unable {
+    /// Nothing denies the token, and too little is known to call it active.
+    NotFresh(NotFresh),
+    /// The keys of its issuer were never had: why.
+    NoKeys(String),
+}
+
+impl From<NotFresh> for Unable {
+    fn from(not_fresh: NotFresh) -> Self {
+        Self::NotFresh(not_fresh)
+    }
+}
+
+impl fmt::Display for Unable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFresh(not_fresh) => not_fresh.fmt(f),
+            Self::NoKeys(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Why a token is not judged.
+pub(super) enum Unjudged {
+    /// It is not one that could be used.
+    Invalid(Invalid),
+    /// The keys of its issuer were never had: why.
+    NoKeys(String),
+}
+
+impl From<Invalid> for Unjudged {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
 /// Why there is no verdict yet.
 enum Stop {
     Invalid(Invalid),
     /// A newer key set of this issuer might have the key; what to say if it has not.
     NewerKeys {
         iss: String,
+        lack: Lack,
         otherwise: Option<Invalid>,
     },
 }
@@ -50,7 +89,7 @@ impl From<Invalid> for Stop {
 pub(super) async fn check(
     judge: &Judge,
     request: &v1::CheckRequest,
-) -> Result<v1::CheckResponse, NotFresh> {
+) -> Result<v1::CheckResponse, Unable> {
     // Before the token is looked up, or what arrives meanwhile would make an old look seem fresh.
     let knowledge = judge.fleet.knowledge();
     let (verdict, signature_verified) = match judge.judge(request).await {
@@ -58,7 +97,8 @@ pub(super) async fn check(
             let is_token = matches!(request.credential, Some(Credential::Token(_)));
             (verdict, is_token && judge.verification.is_some())
         }
-        Err(invalid) => (Verdict::Invalid(invalid), false),
+        Err(Unjudged::Invalid(invalid)) => (Verdict::Invalid(invalid), false),
+        Err(Unjudged::NoKeys(why)) => return Err(Unable::NoKeys(why)),
     };
     let mut response = outward::verdict(&verdict);
     response.signature_verified = signature_verified;
@@ -105,7 +145,7 @@ pub(super) async fn batch(
     let mut results = Vec::with_capacity(checks.len());
     for request in checks {
         let result = check(judge, request).await;
-        results.push(result.unwrap_or_else(|not_fresh| outward::unavailable(&not_fresh)));
+        results.push(result.unwrap_or_else(|unable| outward::unavailable(&unable)));
     }
     Ok(results)
 }
@@ -119,24 +159,25 @@ async fn comment(ledger: &Ledger, seq: u64, rule: RuleKind) -> String {
 }
 
 impl Judge {
-    async fn judge(&self, request: &v1::CheckRequest) -> Result<Verdict, Invalid> {
+    async fn judge(&self, request: &v1::CheckRequest) -> Result<Verdict, Unjudged> {
         if let Some(bound) = request.max_staleness
             && inward::duration(bound).is_none()
         {
             return Err(Invalid::new(
                 "max_staleness is negative or not a Duration: give seconds, and 0 to 999,999,999 \
                  nanoseconds",
-            ));
+            )
+            .into());
         }
         match &request.credential {
             Some(Credential::Token(token)) => {
                 self.with_newest_keys(|| self.judge_token(token)).await
             }
             Some(Credential::Claims(claims)) => {
-                let claims = inward::claims(claims, self.ledger.semantics())?;
+                let claims = claims::read(claims, self.ledger.semantics())?;
                 Ok(self.ledger.judge(&claims))
             }
-            None => Err(Invalid::new("no credential is given: set token or claims")),
+            None => Err(Invalid::new("no credential is given: set token or claims").into()),
         }
     }
 
@@ -169,7 +210,7 @@ impl Judge {
 
     /// Whether an issuer vouches for a token, whatever its times and revocations: what is asked of
     /// one that is to be revoked.
-    pub(super) async fn is_genuine(&self, token: &str) -> Result<(), Invalid> {
+    pub(super) async fn is_genuine(&self, token: &str) -> Result<(), Unjudged> {
         self.with_newest_keys(|| {
             BUFFER.with_borrow_mut(|buffer| {
                 let semantics = self.ledger.semantics();
@@ -194,43 +235,53 @@ impl Judge {
         verification
             .verify(parts, &claims.iss, claims.exp)
             .map_err(|refusal| {
-                let newer_keys = |otherwise| Stop::NewerKeys {
+                let newer_keys = |lack, otherwise| Stop::NewerKeys {
                     iss: claims.iss.to_string(),
+                    lack,
                     otherwise,
                 };
                 match refusal {
-                    Refusal::UnknownKey => newer_keys(None),
+                    Refusal::UnknownKey => newer_keys(Lack::Unknown, None),
                     Refusal::NoKeyFits(invalid) if verification.fetches(&claims.iss) => {
-                        newer_keys(Some(invalid))
+                        newer_keys(Lack::Unknown, Some(invalid))
                     }
-                    Refusal::NoKeyFits(invalid) | Refusal::Invalid(invalid) => {
-                        Stop::Invalid(invalid)
+                    Refusal::NamedKeyMisfits(invalid) if verification.fetches(&claims.iss) => {
+                        newer_keys(Lack::Misfit, Some(invalid))
                     }
+                    Refusal::NoKeyFits(invalid)
+                    | Refusal::NamedKeyMisfits(invalid)
+                    | Refusal::Invalid(invalid) => Stop::Invalid(invalid),
                 }
             })
     }
 
     /// Looks, and where a key is not known, looks again once newer keys were fetched.
-    async fn with_newest_keys<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Invalid> {
-        let iss = match look() {
+    async fn with_newest_keys<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Unjudged> {
+        let (iss, lack) = match look() {
             Ok(found) => return Ok(found),
-            Err(Stop::Invalid(invalid)) => return Err(invalid),
-            Err(Stop::NewerKeys { iss, .. }) => iss,
+            Err(Stop::Invalid(invalid)) => return Err(invalid.into()),
+            Err(Stop::NewerKeys { iss, lack, .. }) => (iss, lack),
         };
         let fetched = match &self.verification {
-            Some(verification) => verification.newer_keys(&iss).await,
+            Some(verification) => verification.newer_keys(&iss, lack).await,
             None => Ok(()),
         };
         // Whether or not we waited: others may have had them fetched meanwhile.
         look().map_err(|stop| match stop {
-            Stop::Invalid(invalid) => invalid,
+            Stop::Invalid(invalid) => invalid.into(),
             Stop::NewerKeys { otherwise, .. } => {
-                otherwise.or(fetched.err()).unwrap_or_else(|| {
+                // It is we who cannot tell, and the token may be a good one.
+                let without = self.verification.as_ref().and_then(|of| of.without_keys(&iss));
+                if let Some(why) = without {
+                    return Unjudged::NoKeys(why);
+                }
+                let invalid = otherwise.or(fetched.err()).unwrap_or_else(|| {
                     Invalid::new(
                         "no key of the token's issuer has the token's `kid`, also after fetching \
                          them anew: the token was signed with a key that the issuer does not publish",
                     )
-                })
+                });
+                invalid.into()
             }
         })
     }

@@ -2,6 +2,7 @@
 
 mod caller;
 mod check;
+mod claims;
 mod filter;
 mod follow;
 mod health;
@@ -102,7 +103,9 @@ impl Service {
 
     /// What the node is, holds and may hold.
     pub fn status(&self) -> v1::GetStatusResponse {
-        let ready = !self.stop.is_cancelled() && self.fleet().is_ready();
+        let verification = self.judge.verification.as_ref();
+        let has_keys = verification.is_none_or(|of| of.waits_for().is_empty());
+        let ready = !self.stop.is_cancelled() && self.fleet().is_ready() && has_keys;
         node::status(&self.judge, &self.watchers, self.started_at, ready)
     }
 
@@ -171,7 +174,7 @@ impl RevocationService for Service {
         request: Request<v1::CheckRequest>,
     ) -> Result<Response<v1::CheckResponse>, Status> {
         let response = check::check(&self.judge, request.get_ref()).await;
-        let response = response.map_err(|not_fresh| status::not_fresh(&not_fresh))?;
+        let response = response.map_err(|unable| status::unable(&unable))?;
         Ok(Response::new(response))
     }
 

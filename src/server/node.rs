@@ -6,7 +6,7 @@ use crate::{
     limits,
     model::{TargetKind, UnixNanos},
     proto::v1,
-    verification::IssuerState,
+    verification::{IssuerState, Verification},
 };
 
 use super::{check::Judge, outward, watchers::Watchers};
@@ -78,9 +78,18 @@ pub(super) fn status(
             .collect(),
         upstreams: upstreams(fleet),
         followers: followers(fleet, ledger, condition.head),
-        not_ready_because: fleet.not_ready_because(),
+        not_ready_because: not_ready_because(fleet, verification.as_deref()),
         shared_jtis: condition.shared_jtis,
     }
+}
+
+fn not_ready_because(fleet: &Fleet, verification: Option<&Verification>) -> String {
+    let because = fleet.not_ready_because();
+    let waits_for = verification.map_or(Vec::new(), Verification::waits_for);
+    if because.is_empty() && !waits_for.is_empty() {
+        return format!("it waits for the keys of {}", waits_for.join(", "));
+    }
+    because
 }
 
 fn upstreams(fleet: &Fleet) -> Vec<v1::UpstreamStatus> {
@@ -160,5 +169,6 @@ fn issuer(state: IssuerState, wall: UnixNanos) -> v1::IssuerStatus {
             .and_then(|at| prost_types::Duration::try_from(wall.since(at)).ok()),
         last_error: state.last_error,
         skipped_keys: state.skipped,
+        key_warnings: state.warnings,
     }
 }

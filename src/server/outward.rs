@@ -5,12 +5,14 @@ use std::time::Duration;
 use prost_types::Timestamp;
 
 use crate::{
-    fleet::{NotFresh, Propagation},
+    fleet::Propagation,
     ledger::Receipt,
     model::{Entry, Exception, Match, Record, Rule, RuleKind, UnixNanos, Verdict},
     proto::v1,
     wire::target_out,
 };
+
+use super::check::Unable;
 
 /// An instant; `None` for ever.
 pub(super) fn time(instant: UnixNanos) -> Option<Timestamp> {
@@ -145,8 +147,8 @@ pub(super) fn verdict(verdict: &Verdict) -> v1::CheckResponse {
     }
 }
 
-/// Of a batch, where one call answers several: nothing denies the token, and too little is known.
-pub(super) fn unavailable(why: &NotFresh) -> v1::CheckResponse {
+/// Of a batch, where one call answers several: the node cannot tell.
+pub(super) fn unavailable(why: &Unable) -> v1::CheckResponse {
     v1::CheckResponse {
         verdict: v1::Verdict::Unavailable.into(),
         detail: why.to_string(),

@@ -7,6 +7,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::{fleet::NotFresh, journal::JournalError, ledger::WriteError, limits};
 
+use super::check::Unable;
+
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "rescind";
 
@@ -130,15 +132,14 @@ pub(super) fn no_such_watch() -> Status {
     Status::with_error_details(Code::NotFound, message, info("NO_SUCH_WATCH", []))
 }
 
-/// Nothing here denies the token, and the node does not know enough to say that it may be used.
-pub(super) fn not_fresh(why: &NotFresh) -> Status {
-    unavailable(
-        match why {
-            NotFresh::Joining => "NOT_READY",
-            NotFresh::Stale { .. } => "STALE",
-        },
-        &why.to_string(),
-    )
+/// The node cannot tell of a token whether it may be used.
+pub(super) fn unable(why: &Unable) -> Status {
+    let reason = match why {
+        Unable::NotFresh(NotFresh::Joining) => "NOT_READY",
+        Unable::NotFresh(NotFresh::Stale { .. }) => "STALE",
+        Unable::NoKeys(_) => "KEYS_UNAVAILABLE",
+    };
+    unavailable(reason, &why.to_string())
 }
 
 /// Too many watches.

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     Service,
-    check::Judge,
+    check::{Judge, Unable, Unjudged},
     inward, outward,
     status::{self, BadField},
 };
@@ -29,8 +29,8 @@ pub(super) async fn revoke(
     let wait_for = inward::wait_for(request.wait_for.take())?;
     let mut audit = Audit::of("Revoke", actor, &request.request_id, request.targets.len());
     let order = match are_genuine(judge, &request.targets).await {
-        Ok(()) => parse_revoke(ledger, actor, request),
-        Err(bad) => Err(bad),
+        Ok(()) => parse_revoke(ledger, actor, request).map_err(Into::into),
+        Err(status) => Err(status),
     };
     audit.revokes(&order);
     let receipts = carry_out(service, audit, order, async |order| {
@@ -120,7 +120,7 @@ async fn spread(service: &Service, wait_for: Option<(Who, Duration)>) -> Option<
 
 /// A token that nobody vouches for names no token that could be used: revoking it by mistake would
 /// look like success.
-async fn are_genuine(judge: &Judge, targets: &[v1::Target]) -> Result<(), BadField> {
+async fn are_genuine(judge: &Judge, targets: &[v1::Target]) -> Result<(), Status> {
     if judge.verification.is_none() {
         return Ok(());
     }
@@ -130,8 +130,12 @@ async fn are_genuine(judge: &Judge, targets: &[v1::Target]) -> Result<(), BadFie
         };
         if !token.jwt.is_empty() {
             let genuine = judge.is_genuine(&token.jwt).await;
-            genuine.map_err(|invalid| {
-                BadField::new(format!("targets[{number}].token.jwt"), invalid.detail)
+            genuine.map_err(|unjudged| match unjudged {
+                Unjudged::Invalid(invalid) => {
+                    let field = format!("targets[{number}].token.jwt");
+                    BadField::new(field, invalid.detail).into()
+                }
+                Unjudged::NoKeys(why) => status::unable(&Unable::NoKeys(why)),
             })?;
         }
     }
@@ -182,7 +186,7 @@ fn parse_restore(
 async fn carry_out<T>(
     service: &Service,
     audit: Audit,
-    order: Result<T, BadField>,
+    order: Result<T, impl Into<Status>>,
     write: impl AsyncFnOnce(T) -> Result<Vec<Receipt>, WriteError>,
 ) -> Result<Vec<Receipt>, Status> {
     let mut done = match order {
@@ -228,7 +232,7 @@ impl Audit {
     }
 
     /// A request that cannot be read names nothing that could be trusted in a log.
-    fn revokes(&mut self, order: &Result<Revoke, BadField>) {
+    fn revokes<E>(&mut self, order: &Result<Revoke, E>) {
         if let Ok(order) = order {
             self.reason = order.reason;
             self.name(order.targets.iter().map(|named| &named.target));

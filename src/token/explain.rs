@@ -36,7 +36,9 @@ pub fn explain(parts: &Parts<'_>, issuer: &Issuer) -> Vec<Step> {
             Ok(Some(by)) => Ok(format!("it is of the key \"{by}\"")),
             Ok(None) => Ok("it is of the key, which has no `kid`".to_owned()),
             Err(Refusal::UnknownKey) => Err("not looked at: no key to verify it with".into()),
-            Err(Refusal::Invalid(why) | Refusal::NoKeyFits(why)) => Err(why.detail),
+            Err(
+                Refusal::Invalid(why) | Refusal::NoKeyFits(why) | Refusal::NamedKeyMisfits(why),
+            ) => Err(why.detail),
         },
     };
     vec![

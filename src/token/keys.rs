@@ -4,7 +4,7 @@
 //! `use` and `key_ops`, and by the algorithms that the issuer is configured with. A token's header
 //! then only picks from that; it never widens it.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
@@ -95,6 +95,9 @@ impl Key {
 pub struct KeySet {
     keys: Vec<Key>,
     skipped: Vec<String>,
+    /// The `kid` of keys that are published and not used, and why.
+    unused: Vec<(String, KeyError)>,
+    warnings: Vec<String>,
 }
 
 impl KeySet {
@@ -115,6 +118,8 @@ impl KeySet {
                 limits::JWKS_BYTES_MAX
             )));
         }
+        // RFC 8259 section 8.1 lets a reader ignore the mark that some editors and servers put first.
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         let set: Value = serde_json::from_slice(bytes)
             .map_err(|error| wrong(format!("the key set is not JSON: {error}")))?;
         let keys = set
@@ -132,9 +137,15 @@ impl KeySet {
         for (place, key) in keys.iter().enumerate() {
             match from_jwk(key, allowed, may_be_secret) {
                 Ok(key) => read.keys.push(key),
-                Err(why) => read.skipped.push(format!("keys[{place}]: {why}")),
+                Err(why) => {
+                    read.skipped.push(format!("keys[{place}]: {why}"));
+                    if let Some(kid) = key.get("kid").and_then(Value::as_str) {
+                        read.unused.push((kid.to_owned(), why));
+                    }
+                }
             }
         }
+        read.warn_of_twins();
         Ok(read)
     }
 
@@ -145,7 +156,7 @@ impl KeySet {
     pub fn from_pem(pem: &[u8], allowed: &[Algorithm]) -> Result<Self, KeyError> {
         pem::one(pem, allowed).map(|key| Self {
             keys: vec![key],
-            skipped: Vec::new(),
+            ..Self::default()
         })
     }
 
@@ -172,13 +183,42 @@ impl KeySet {
                 algorithms,
                 material: Material::Known(DecodingKey::from_secret(secret)),
             }],
-            skipped: Vec::new(),
+            ..Self::default()
         })
     }
 
     /// The keys.
     pub fn keys(&self) -> &[Key] {
         &self.keys
+    }
+
+    /// Why the key that has this `kid` is not used, if the set has one that is not.
+    pub(super) fn why_unused(&self, kid: &str) -> Option<&KeyError> {
+        let (_, why) = self.unused.iter().find(|(of, _)| of == kid)?;
+        Some(why)
+    }
+
+    /// What a person should know of the keys that are used.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Each key of one `kid` is tried, so whoever reads that name cannot tell by it which key he sees.
+    fn warn_of_twins(&mut self) {
+        let mut seen = HashMap::<&str, usize>::new();
+        let mut twins = Vec::new();
+        for kid in self.keys.iter().filter_map(|key| key.kid.as_deref()) {
+            let count = seen.entry(kid).or_default();
+            *count += 1;
+            if *count == 2 {
+                twins.push(format!(
+                    "more than one key has the `kid` {kid:?}: each counts, and a revocation of that \
+                     name meets all of them; have the issuer give every key a name of its own (RFC \
+                     7517 section 4.5)"
+                ));
+            }
+        }
+        self.warnings = twins;
     }
 
     /// Which keys were skipped, and why.
@@ -215,8 +255,13 @@ fn long_enough(secret: &[u8], allowed: &[Algorithm]) -> Result<Vec<Algorithm>, K
 fn from_jwk(value: &Value, allowed: &[Algorithm], may_be_secret: bool) -> Result<Key, KeyError> {
     // An algorithm that jsonwebtoken does not know must not make the whole key unreadable, and
     // must not be forgotten either.
-    let said = value.get("alg").and_then(Value::as_str);
-    let jwk: Jwk = serde_json::from_value(value.clone())
+    let said = value.get("alg").and_then(Value::as_str).map(str::to_owned);
+    let mut value = value.clone();
+    // An empty `use` says nothing, as an empty text does elsewhere.
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|name, said| name != "use" || said.as_str() != Some(""));
+    }
+    let jwk: Jwk = serde_json::from_value(value)
         .map_err(|_| wrong("it is not a key that can be read (RFC 7517 section 4)"))?;
     is_for_verifying(&jwk)?;
     let (possible, material) = material(&jwk, may_be_secret)?;
@@ -225,7 +270,7 @@ fn from_jwk(value: &Value, allowed: &[Algorithm], may_be_secret: bool) -> Result
         .copied()
         .filter(|algorithm| allowed.contains(algorithm))
         .collect();
-    if let Some(said) = said {
+    if let Some(said) = &said {
         algorithms.retain(|algorithm| algorithm.is_named(said));
     }
     if algorithms.is_empty() {
@@ -266,8 +311,13 @@ fn material(jwk: &Jwk, may_be_secret: bool) -> Result<(&'static [Algorithm], Mat
     };
     match &jwk.algorithm {
         AlgorithmParameters::RSA(rsa) => {
-            rsa_is_strong(&decoded(&rsa.n)?, &decoded(&rsa.e)?)?;
-            Ok((&Algorithm::RSA, known()?))
+            let (n, e) = (decoded(&rsa.n)?, decoded(&rsa.e)?);
+            let (n, e) = (without_zeros(&n), without_zeros(&e));
+            rsa_is_strong(n, e)?;
+            // Whoever checks signatures takes numbers of the shortest form alone, so a key with a
+            // leading zero would fit none.
+            let key = DecodingKey::from_rsa_raw_components(n, e);
+            Ok((&Algorithm::RSA, Material::Known(key)))
         }
         AlgorithmParameters::EllipticCurve(ec) => {
             let (algorithm, len) = match ec.curve {
@@ -306,6 +356,13 @@ fn decoded(text: &str) -> Result<Vec<u8>, KeyError> {
         .map_err(|_| wrong("one of its numbers is not base64url"))
 }
 
+/// A number without leading zeros (RFC 7518 section 2, Base64urlUInt): some issuers write the sign
+/// byte of DER.
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
 /// NIST SP 800-131A, RFC 7518 section 3.3: 2,048 bits or more. With the exponent 1 everything is
 /// its own signature.
 fn rsa_is_strong(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
@@ -315,13 +372,16 @@ fn rsa_is_strong(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
             "the RSA key's public exponent is even or 1: it protects nothing",
         ));
     }
-    let significant = modulus.iter().skip_while(|byte| **byte == 0);
-    let bits = significant.clone().count() * 8
-        - significant
-            .clone()
-            .next()
-            .map_or(0, |first| first.leading_zeros() as usize);
+    let modulus = without_zeros(modulus);
+    let spare = modulus.first().map_or(0, |first| first.leading_zeros());
+    let bits = modulus.len() * 8 - spare as usize;
     if (limits::RSA_BITS_MIN..=limits::RSA_BITS_MAX).contains(&bits) {
+        if roca::is_weak(modulus) {
+            return Err(wrong(
+                "the RSA key has the ROCA weakness (CVE-2017-15361): its private half can be \
+                 computed from it. Have the issuer make a new one with other software",
+            ));
+        }
         return Ok(());
     }
     Err(wrong(format!(
@@ -352,3 +412,4 @@ fn of_point(
 }
 
 pub(super) mod pem;
+mod roca;

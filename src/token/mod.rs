@@ -32,5 +32,5 @@ pub use decode::{Buffer, Header, Parts, decode};
 pub use explain::{Step, explain};
 pub use inspect::{Inspection, inspect};
 pub use json::{Array, Elements, Fault, Object, Value};
-pub use source::{KeySource, SourceError};
+pub use source::{KeySource, SourceError, without_secrets};
 pub use verify::{Demands, Issuer, Refusal, Verifier};

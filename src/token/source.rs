@@ -81,10 +81,10 @@ impl KeySource {
         }
     }
 
-    /// The URL or the file.
+    /// The URL, without what may be secret in it, or the file.
     pub fn place(&self) -> String {
         match self {
-            Self::JwksUrl { url, .. } => url.clone(),
+            Self::JwksUrl { url, .. } => without_secrets(url),
             Self::JwksFile(path)
             | Self::PublicKeyFile { path, .. }
             | Self::SecretFile { path, .. } => path.display().to_string(),
@@ -118,6 +118,20 @@ impl KeySource {
             Ok(keys) => Ok(keys),
         }
     }
+}
+
+/// A URL as it may be shown: some issuers have the caller name a key of theirs in the query, or a
+/// password before the host.
+pub fn without_secrets(url: &str) -> String {
+    let Ok(mut url) = reqwest::Url::parse(url) else {
+        return "a URL that cannot be read".to_owned();
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    // Neither fails on a URL that has a host, and one without has nothing to take out.
+    let _without_user = url.set_username("");
+    let _without_password = url.set_password(None);
+    url.to_string()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SourceError> {

@@ -82,6 +82,9 @@ pub enum Refusal {
     /// No key that was tried fits, and neither the token nor the keys say by a `kid` which one is
     /// meant: a newer key set might have it.
     NoKeyFits(Invalid),
+    /// The key that the token names does not fit: it may have been replaced under its old name, so a
+    /// newer key set might have another.
+    NamedKeyMisfits(Invalid),
 }
 
 impl From<Invalid> for Refusal {
@@ -166,7 +169,8 @@ fn is_as_demanded(parts: &Parts<'_>, demands: &Demands) -> Result<Algorithm, Inv
 }
 
 pub(super) fn brings_no_key(parts: &Parts<'_>) -> Result<(), Invalid> {
-    for name in ["jwk", "jku", "x5u", "x5c"] {
+    // `x5c` is ignored: some issuers send their certificates always, and nothing is taken from them.
+    for name in ["jwk", "jku", "x5u"] {
         if parts.header.members.get(name).is_some() {
             return Err(Invalid::new(format!(
                 "header `{name}` brings or points to a key; only configured keys count, so have \
@@ -271,12 +275,17 @@ pub(super) fn verified_by(
         }
     }
     if named.clone().next().is_none() {
-        return Err(Refusal::UnknownKey);
+        // A newer set would not have it either, as a rule; and whoever set it up has to look there.
+        return Err(match keys.why_unused(kid) {
+            Some(why) => Refusal::Invalid(Invalid::new(format!(
+                "the key that the token names is published and not used: {why}"
+            ))),
+            None => Refusal::UnknownKey,
+        });
     }
     let invalid = no_key_fits(candidates.len(), kid.is_empty());
-    // A key of the very name is the one that is meant, whatever a newer set holds.
     if all().any(|key| is_meant(&key)) {
-        return Err(Refusal::Invalid(invalid));
+        return Err(Refusal::NamedKeyMisfits(invalid));
     }
     Err(Refusal::NoKeyFits(invalid))
 }

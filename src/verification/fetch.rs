@@ -55,12 +55,44 @@ struct Tries {
     ended: u64,
 }
 
+/// Why a Check asks for newer keys. Either can be had by forging tokens, so each has fetches of its
+/// own, which the other cannot use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// No key is known that the token may be by.
+    Unknown,
+    /// The key that the token names is known, and does not fit.
+    Misfit,
+}
+
 /// The fetches that Checks had made.
 #[derive(Debug, Default)]
 struct Asks {
     last: Option<Asked>,
-    /// When, of those that count towards the limit.
-    counted: Vec<Instant>,
+    /// When, of those for unknown keys that count towards their limit.
+    for_unknown: Vec<Instant>,
+    /// When, of those for keys that do not fit.
+    for_misfits: Vec<Instant>,
+}
+
+impl Asks {
+    /// Counts a fetch towards its limit; where that is reached, answers when to ask again.
+    fn count(&mut self, lack: Lack, now: Instant) -> Result<(), Duration> {
+        let (counted, limit) = match lack {
+            Lack::Unknown => (&mut self.for_unknown, limits::JWKS_UNKNOWN_KID_FETCHES),
+            Lack::Misfit => (&mut self.for_misfits, limits::JWKS_MISFIT_FETCHES),
+        };
+        let period = limits::JWKS_UNKNOWN_KID_PERIOD;
+        let since = |at: &Instant| now.saturating_duration_since(*at);
+        counted.retain(|at| since(at) < period);
+        if let Some(first) = counted.first()
+            && counted.len() >= limit
+        {
+            return Err(period.saturating_sub(since(first)));
+        }
+        counted.push(now);
+        Ok(())
+    }
 }
 
 /// A fetch that was asked for.
@@ -110,8 +142,8 @@ impl Fetcher {
     }
 
     /// Asks for newer keys, at a limited rate, and waits for them within a bound.
-    pub(super) async fn newer(&self) -> Result<(), Invalid> {
-        let asked = self.ask().map_err(|left| {
+    pub(super) async fn newer(&self, lack: Lack) -> Result<(), Invalid> {
+        let asked = self.ask(lack).map_err(|left| {
             self.not_known(&format!(
                 "they are not fetched again for another {} s",
                 left.as_secs().max(1)
@@ -131,9 +163,9 @@ impl Fetcher {
         }
     }
 
-    /// Unknown kids may be invented, so they lead to a few fetches in a while; those who come while
+    /// Unknown kids may be invented and signatures forged, so they lead to a few fetches in a while; those who come while
     /// one is under way wait for it too. Otherwise answers when to ask again.
-    fn ask(&self) -> Result<Asked, Duration> {
+    fn ask(&self, lack: Lack) -> Result<Asked, Duration> {
         let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let tries = *self.tries.borrow();
@@ -145,15 +177,7 @@ impl Fetcher {
         let mut answered_by = 1;
         // The first fetch comes without being asked for.
         if tries.ended > 0 {
-            let period = limits::JWKS_UNKNOWN_KID_PERIOD;
-            let since = |at: &Instant| now.saturating_duration_since(*at);
-            asks.counted.retain(|at| since(at) < period);
-            if let Some(first) = asks.counted.first()
-                && asks.counted.len() >= limits::JWKS_UNKNOWN_KID_FETCHES
-            {
-                return Err(period.saturating_sub(since(first)));
-            }
-            asks.counted.push(now);
+            asks.count(lack, now)?;
             answered_by = tries.started + 1;
             self.want();
         }
@@ -163,6 +187,35 @@ impl Fetcher {
         };
         asks.last = Some(asked);
         Ok(asked)
+    }
+
+    /// Why there are no keys, where there never were any: fetched now or kept from an earlier run.
+    pub(super) fn never_had(&self) -> Option<String> {
+        let state = self.state();
+        if state.fetched_at.is_some() {
+            return None;
+        }
+        let why = match &*state.last_error {
+            "" => "they are being fetched for the first time".to_owned(),
+            error => format!("the last fetch failed: {error}"),
+        };
+        Some(why)
+    }
+
+    /// Whether keys were had or, unless they are required, a first try has ended.
+    pub(super) fn is_ready(&self, required: bool) -> bool {
+        let tried = self.tries.borrow().ended > 0;
+        self.never_had().is_none() || (tried && !required)
+    }
+
+    /// Until it is.
+    pub(super) async fn ready(&self, required: bool) {
+        let mut tries = self.tries.subscribe();
+        while !self.is_ready(required) {
+            if tries.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// What a Check says of a `kid` that is not known.
@@ -235,13 +288,17 @@ impl Fetcher {
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .send()
             .await
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| chain(&error.without_url()))?;
         if !response.status().is_success() {
             return Err(format!("the issuer answered {}", response.status()));
         }
         let next = max_age(response.headers());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| chain(&error.without_url()))?
+        {
             body.extend_from_slice(&chunk);
             if body.len() > limits::JWKS_BYTES_MAX {
                 return Err(format!(
@@ -269,6 +326,7 @@ impl Fetcher {
                 keys.skipped().join("; ")
             ));
         }
+        super::warn_of(&self.issuer.iss, &keys);
         self.issuer.set_keys(keys);
         *in_use = Some(digest);
         Ok(())

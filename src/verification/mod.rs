@@ -12,12 +12,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub use fetch::{FetchState, Fetcher};
+pub use fetch::{FetchState, Fetcher, Lack};
 
 use crate::{
     clock::Clock,
     model::{Invalid, UnixNanos},
-    token::{Demands, Issuer, KeySource, Parts, Refusal, SourceError, Verifier},
+    token::{Demands, Issuer, KeySource, Parts, Refusal, SourceError, Verifier, keys::KeySet},
 };
 
 /// An issuer as it is configured.
@@ -29,6 +29,8 @@ pub struct IssuerKeys {
     pub demands: Demands,
     /// Where its keys come from.
     pub source: KeySource,
+    /// Whether the node is not ready before it has some.
+    pub require_keys: bool,
 }
 
 /// Why verification cannot begin.
@@ -58,6 +60,8 @@ struct Source {
     issuer: Arc<Issuer>,
     from: KeySource,
     fetcher: Option<Arc<Fetcher>>,
+    /// Whether the node is not ready before it has some.
+    is_required: bool,
     /// Why the file could not be used when it was last read anew; empty: it could.
     reload_error: Mutex<String>,
 }
@@ -75,6 +79,8 @@ pub struct IssuerState {
     pub keys: usize,
     /// Which were skipped, and why.
     pub skipped: Vec<String>,
+    /// What a person should know of those that are used.
+    pub warnings: Vec<String>,
     /// Of a URL, how its fetches went.
     pub fetches: Option<FetchState>,
     /// What went wrong when its keys were last fetched or, of a file, read anew; empty: nothing.
@@ -144,6 +150,36 @@ impl Verification {
         self.verifier.verify(parts, iss, exp, self.clock.wall())
     }
 
+    /// Why nothing can be said of an issuer's tokens, where its keys were never had.
+    pub fn without_keys(&self, iss: &str) -> Option<String> {
+        let source = self.sources.get(iss)?;
+        let why = source.fetcher.as_ref()?.never_had()?;
+        Some(format!(
+            "the keys of the token's issuer were never had, so nothing can be said of it: {why}"
+        ))
+    }
+
+    /// Until the keys of each issuer were tried to be had, and were had where they are required.
+    pub async fn ready(&self) {
+        for source in self.sources.values() {
+            if let Some(fetcher) = &source.fetcher {
+                fetcher.ready(source.is_required).await;
+            }
+        }
+    }
+
+    /// The issuers whose keys readiness waits for.
+    pub fn waits_for(&self) -> Vec<&str> {
+        let is_waited_for = |source: &&Source| {
+            let fetcher = source.fetcher.as_ref();
+            fetcher.is_some_and(|fetcher| !fetcher.is_ready(source.is_required))
+        };
+        let missing = self.sources.values().filter(is_waited_for);
+        let mut names: Vec<&str> = missing.map(|source| source.issuer.iss.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Whether newer keys of an issuer can be had by fetching them.
     pub fn fetches(&self, iss: &str) -> bool {
         let source = self.sources.get(iss);
@@ -154,7 +190,7 @@ impl Verification {
     ///
     /// # Errors
     /// When there are none to wait for: what a Check says then.
-    pub async fn newer_keys(&self, iss: &str) -> Result<(), Invalid> {
+    pub async fn newer_keys(&self, iss: &str, lack: Lack) -> Result<(), Invalid> {
         let Some(source) = self.sources.get(iss) else {
             return Err(Invalid::new("the token's issuer is not configured"));
         };
@@ -165,7 +201,7 @@ impl Verification {
                 source.from.name()
             )));
         };
-        fetcher.newer().await
+        fetcher.newer(lack).await
     }
 
     /// Reads the files anew. What cannot be used stays as it was, and is told.
@@ -186,6 +222,13 @@ impl Verification {
     }
 }
 
+/// Tells in the log what a person should know of new keys.
+fn warn_of(iss: &str, keys: &KeySet) {
+    for warning in keys.warnings() {
+        tracing::warn!(%iss, %warning, "of the issuer's keys");
+    }
+}
+
 impl Source {
     fn open(
         configured: &IssuerKeys,
@@ -196,6 +239,7 @@ impl Source {
             iss,
             demands,
             source,
+            require_keys,
         } = configured;
         let keys = source
             .load(&demands.algorithms)
@@ -203,6 +247,7 @@ impl Source {
                 iss: iss.clone(),
                 error,
             })?;
+        warn_of(iss, &keys);
         let issuer = Arc::new(Issuer::new(iss.clone(), demands.clone(), keys));
         let fetcher = match source {
             KeySource::JwksUrl { url, ca_file } => {
@@ -226,6 +271,7 @@ impl Source {
             issuer,
             from: source.clone(),
             fetcher,
+            is_required: *require_keys,
             reload_error: Mutex::default(),
         })
     }
@@ -236,6 +282,7 @@ impl Source {
         let problem = match self.from.load(&self.issuer.demands.algorithms) {
             Ok(keys) => {
                 tracing::info!(%iss, keys = keys.keys().len(), "keys read anew");
+                warn_of(iss, &keys);
                 self.issuer.set_keys(keys);
                 String::new()
             }
@@ -266,6 +313,7 @@ impl Source {
             place: self.from.place(),
             keys: keys.keys().len(),
             skipped: keys.skipped().to_vec(),
+            warnings: keys.warnings().to_vec(),
             fetches,
             last_error,
         }

@@ -211,6 +211,49 @@ fn a_weak_rsa_key_is_refused_with_how_to_make_a_good_one() {
 }
 
 #[test]
+fn a_byte_order_mark_and_an_empty_use_say_nothing() {
+    let mut jwk = key(Algorithm::Es256).jwk(Some("k"));
+    jwk["use"] = json!("");
+    let marked = ["\u{feff}".as_bytes(), &*jwks(&[jwk])].concat();
+    let set = KeySet::from_jwks(&marked, &every(), false).unwrap();
+    assert_eq!((set.keys().len(), set.skipped().len()), (1, 0), "{set:?}");
+    let twice = ["\u{feff}".as_bytes(), &*marked].concat();
+    assert!(KeySet::from_jwks(&twice, &every(), false).is_err());
+}
+
+#[test]
+fn an_rsa_key_with_the_roca_weakness_is_refused_and_others_are_not() {
+    // Made as the chip made them: two primes, each k times the product of the first 126 primes and
+    // a power of 65,537 modulo that product.
+    let n = include_str!("keys/roca.n").trim();
+    let why = only(json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": "k"})).unwrap_err();
+    assert!(why.contains("CVE-2017-15361"), "{why}");
+    let pem = include_bytes!("keys/roca.pub.pem");
+    let why = KeySet::from_pem(pem, &every()).unwrap_err().to_string();
+    assert!(why.contains("CVE-2017-15361"), "{why}");
+    for algorithm in Algorithm::RSA {
+        only(key(algorithm).jwk(None)).unwrap();
+    }
+}
+
+#[test]
+fn two_keys_of_one_kid_count_and_are_warned_of() {
+    let [a, b, c] = [(); 3].map(|()| key(Algorithm::EdDsa));
+    let twins = [
+        a.jwk(Some("twin")),
+        b.jwk(Some("twin")),
+        b.jwk(Some("twin")),
+        c.jwk(Some("own")),
+        c.jwk(None),
+        a.jwk(None),
+    ];
+    let set = set(&twins, &every());
+    assert_eq!(set.keys().len(), 6);
+    assert_eq!(set.warnings().len(), 1, "{:?}", set.warnings());
+    assert!(set.warnings()[0].contains("\"twin\""));
+}
+
+#[test]
 fn a_set_that_is_none_or_too_much_is_refused_whole() {
     let read = |bytes: &[u8]| KeySet::from_jwks(bytes, &every(), true);
     let why = |bytes: &[u8]| read(bytes).unwrap_err().to_string();

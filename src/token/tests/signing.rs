@@ -99,7 +99,9 @@ pub(super) fn look_at(
 /// Why a token is refused for good.
 pub(super) fn why(verifier: &Verifier, token: &str) -> String {
     match look(verifier, token).unwrap_err() {
-        Refusal::Invalid(invalid) => invalid.detail.into_owned(),
+        Refusal::Invalid(invalid) | Refusal::NamedKeyMisfits(invalid) => {
+            invalid.detail.into_owned()
+        }
         other => panic!("not for good: {other:?}"),
     }
 }

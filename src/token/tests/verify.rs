@@ -1,5 +1,6 @@
 //! Who vouches for a token, and why nobody does.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::super::{
@@ -189,7 +190,6 @@ fn a_token_brings_no_key_and_no_demand_that_is_not_understood() {
         ("jwk", own.jwk(Some("k")), "`jwk`"),
         ("jku", json!("https://evil.example/jwks"), "`jku`"),
         ("x5u", json!("https://evil.example/cert"), "`x5u`"),
-        ("x5c", json!(["MIIB"]), "`x5c`"),
         ("jwk", json!(null), "`jwk`"),
         ("crit", json!(["exp"]), "`crit`"),
         ("crit", json!([]), "`crit`"),
@@ -215,6 +215,66 @@ fn a_token_brings_no_key_and_no_demand_that_is_not_understood() {
     );
     let nested = format!("{input}.{}", b64(key.sign(input.as_bytes()).unwrap()));
     assert!(why_parts(&nested).contains("holds another token"));
+}
+
+#[test]
+fn certificates_in_a_token_are_ignored_and_lend_it_nothing() {
+    // Issuers that always send `x5c` had every token refused.
+    let key = key(Algorithm::Es256);
+    let own = SigningKey::generate(Algorithm::Es256, RsaBits::B2048).unwrap();
+    for x5c in [json!(["MIIB"]), json!([]), json!(null), json!("no list")] {
+        let with = |signer: &SigningKey| {
+            let mut header = header(signer, Some("k"));
+            header["x5c"] = x5c.clone();
+            signer.token(&header, &claims()).unwrap()
+        };
+        assert_eq!(look(&knows(&key), &with(&key)), Ok(Some("k".to_owned())));
+        assert!(why(&knows(&key), &with(&own)).contains("does not fit"));
+    }
+}
+
+#[test]
+fn a_token_that_names_a_key_which_is_not_used_hears_why_and_asks_for_no_other() {
+    // It was "a key that the issuer does not publish", and cost a fetch of the small budget.
+    let (other, rsa) = (key(Algorithm::Es256), key(Algorithm::Rs256));
+    for (member, value, part) in [
+        ("use", json!("enc"), "`use` is not sig"),
+        ("key_ops", json!(["sign"]), "lack verify"),
+        ("alg", json!("RS512"), "fits none of the algorithms"),
+        ("n", json!("AQAB"), "17 bits"),
+        ("kty", json!("AKP"), "not known here"),
+    ] {
+        let mut unused = rsa.jwk(Some("k"));
+        unused[member] = value;
+        let allowed = [Algorithm::Es256, Algorithm::Rs256];
+        let keys = set(&[other.jwk(Some("other")), unused], &allowed);
+        let verifier = verifier(&allowed, keys);
+        match look(&verifier, &signed(&rsa, Some("k"))) {
+            Err(Refusal::Invalid(why)) => {
+                assert!(why.detail.contains("published and not used"), "{why:?}");
+                assert!(why.detail.contains(part), "{why:?}");
+            }
+            other => panic!("{member}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn leading_zeros_in_the_numbers_of_a_key_change_no_key() {
+    // The key counted as usable, and every genuine token as changed.
+    let key = key(Algorithm::Rs256);
+    let zeros = |number: &serde_json::Value, count| {
+        let number = URL_SAFE_NO_PAD.decode(number.as_str().unwrap()).unwrap();
+        b64([vec![0; count], number].concat())
+    };
+    for (of_n, of_e) in [(1, 0), (0, 1), (1, 1), (9, 5)] {
+        let mut jwk = key.jwk(Some("k"));
+        jwk["n"] = json!(zeros(&jwk["n"], of_n));
+        jwk["e"] = json!(zeros(&jwk["e"], of_e));
+        let verifier = verifier(&[Algorithm::Rs256], set(&[jwk], &[Algorithm::Rs256]));
+        let token = signed(&key, Some("k"));
+        assert_eq!(look(&verifier, &token), Ok(Some("k".to_owned())));
+    }
 }
 
 #[test]
@@ -332,10 +392,10 @@ fn a_kid_that_no_key_has_asks_for_newer_keys() {
         Err(Refusal::UnknownKey)
     );
     let forged = self::key(Algorithm::EdDsa);
-    // With a name that is known there is nothing newer to hope for, without one there is.
+    // A key may be replaced under its name: that is asked for apart from names that are not known.
     assert!(matches!(
         look(&verifier, &signed(&forged, Some("k"))),
-        Err(Refusal::Invalid(_))
+        Err(Refusal::NamedKeyMisfits(_))
     ));
     assert!(matches!(
         look(&verifier, &signed(&forged, None)),

@@ -79,6 +79,7 @@ impl Node {
                 url: url.to_owned(),
                 ca_file: ca_file.map(PathBuf::from),
             },
+            require_keys: false,
         };
         Ok(Self {
             verification: Verification::open(&[issuer], data_dir, Arc::new(ManualClock::new(NOW)))?,
@@ -125,11 +126,12 @@ impl Node {
 
     /// As Check looks: again, once newer keys were fetched.
     async fn look(&self, token: &str) -> Result<(), String> {
-        match self.once(token) {
-            Err(Refusal::UnknownKey) => {}
+        let lack = match self.once(token) {
+            Err(Refusal::UnknownKey) => Lack::Unknown,
+            Err(Refusal::NamedKeyMisfits(_)) => Lack::Misfit,
             other => return other.map_err(|refusal| format!("{refusal:?}")),
-        }
-        let fetched = self.verification.newer_keys(ISS).await;
+        };
+        let fetched = self.verification.newer_keys(ISS, lack).await;
         self.once(token).map_err(|refusal| match fetched {
             Ok(()) => format!("{refusal:?}"),
             Err(invalid) => invalid.detail.into_owned(),

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
 use super::{issuer::Issuer, *};
 
 async fn following(directory: &Path, issuer: &Issuer) -> TestNode {
@@ -83,6 +86,45 @@ async fn tokens_without_kid_follow_a_rotation_too() {
 }
 
 #[tokio::test]
+async fn a_key_replaced_under_its_old_kid_verifies_at_once() {
+    // Its tokens were INVALID until the next planned fetch, up to an hour.
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(jwks(&[(&old, "k")])).await;
+    let node = following(directory.path(), &issuer).await;
+    let of_old = token(&old, Some("k"), &claims("t"));
+    let of_new = token(&new, Some("k"), &claims("t"));
+    assert_eq!(verdict(&node, &of_old).await, Verdict::Active);
+    issuer.publish(200, jwks(&[(&new, "k")]));
+    assert_eq!(verdict(&node, &of_new).await, Verdict::Active);
+    assert_eq!(issuer.requests(), 2);
+    assert_eq!(verdict(&node, &of_old).await, Verdict::Invalid);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn forged_signatures_use_up_no_fetch_of_a_new_kid() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(jwks(&[(&old, "old")])).await;
+    let node = following(directory.path(), &issuer).await;
+    let genuine = token(&old, Some("old"), &claims("t"));
+    assert_eq!(verdict(&node, &genuine).await, Verdict::Active);
+    for number in 0..20 {
+        let forged = token(&key(), Some("old"), &claims(&format!("t{number}")));
+        let (found, _, detail) = answer(&node, &forged).await;
+        assert_eq!(found, Verdict::Invalid);
+        assert!(detail.contains("signature does not fit"), "{detail}");
+    }
+    assert_eq!(issuer.requests(), 4, "the first, and three for the forged");
+    issuer.publish(200, jwks(&[(&old, "old"), (&new, "new")]));
+    let rotated = token(&new, Some("new"), &claims("t"));
+    assert_eq!(verdict(&node, &rotated).await, Verdict::Active);
+    assert_eq!(verdict(&node, &genuine).await, Verdict::Active);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn status_tells_how_old_the_keys_are_and_what_went_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let key = key();
@@ -144,4 +186,83 @@ async fn keys_over_http_go_through_no_proxy_and_need_no_authorities() {
         );
     }
     assert_eq!(issuer.requests(), 2);
+}
+
+#[tokio::test]
+async fn keys_that_were_never_had_are_unavailable_and_no_bad_token() {
+    // The verdict was INVALID: the fault was ours, and a good token looked like a bad one.
+    let directory = tempfile::tempdir().unwrap();
+    let key = key();
+    let issuer = Issuer::start(jwks(&[(&key, "k")])).await;
+    issuer.publish(503, String::new());
+    let url = issuer.url.replace("http://", "http://user:hush@");
+    let settings = format!("jwks_url = \"{url}?apikey=hush\"");
+    let node = node(directory.path(), &settings).await;
+    for kid in [Some("k"), None] {
+        let token = token(&key, kid, &claims("t"));
+        let refused = node.api.clone().check(of_token(&token)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable);
+        let info = refused.get_details_error_info().unwrap();
+        assert_eq!(info.reason, "KEYS_UNAVAILABLE");
+        assert!(refused.get_details_retry_info().is_some());
+        assert!(refused.message().contains("503"), "{refused}");
+        assert!(!format!("{refused:?}").contains("hush"), "{refused:?}");
+        let checks = vec![of_token(&token)];
+        let batch = v1::CheckBatchRequest { checks };
+        let results = node.api.clone().check_batch(batch).await.unwrap();
+        let result = &results.into_inner().results[0];
+        assert_eq!(result.verdict(), Verdict::Unavailable);
+        let mut api = node.api.clone();
+        let refused = api.revoke(revoke(vec![say::jwt(&token)]));
+        assert_eq!(refused.await.unwrap_err().code(), Code::Unavailable);
+    }
+    assert!(!format!("{:?}", issuer_status(&node).await).contains("hush"));
+    // What is wrong whatever the keys are is still told as such.
+    let other = SigningKey::generate(Algorithm::Hs256, RsaBits::B2048).unwrap();
+    let (found, ..) = answer(&node, &token(&other, None, &claims("t"))).await;
+    assert_eq!(found, Verdict::Invalid);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_in_the_url_of_an_issuer_that_cannot_be_reached_is_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "jwks_url = \"http://user:hush@127.0.0.1:1/jwks?apikey=hush\"";
+    let node = node(directory.path(), settings).await;
+    let of_any = of_token(&token(&key(), Some("k"), &claims("t")));
+    let refused = node.api.clone().check(of_any).await.unwrap_err();
+    let shown = format!("{refused:?} {:?}", issuer_status(&node).await);
+    assert!(
+        shown.contains("the last fetch failed") && !shown.contains("hush"),
+        "{shown}"
+    );
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn readiness_waits_for_keys_that_are_required() {
+    let directory = tempfile::tempdir().unwrap();
+    let issuer = Issuer::start(jwks(&[(&key(), "k")])).await;
+    issuer.publish(503, String::new());
+    for (required, is_ready) in [(false, true), (true, false)] {
+        let settings = format!("jwks_url = \"{}\"\nrequire_keys = {required}", issuer.url);
+        let node = node(directory.path(), &settings).await;
+        let token = token(&key(), Some("k"), &claims("t"));
+        // Answered once the first try has ended.
+        let refused = node.api.clone().check(of_token(&token)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable);
+        let status = node
+            .api
+            .clone()
+            .get_status(v1::GetStatusRequest::default())
+            .await;
+        let status = status.unwrap().into_inner();
+        assert_eq!(status.ready, is_ready, "{status:?}");
+        assert_eq!(
+            status.not_ready_because.contains(ISS),
+            !is_ready,
+            "{status:?}"
+        );
+        node.stop().await;
+    }
 }
