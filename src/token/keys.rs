@@ -177,7 +177,17 @@ impl KeySet {
     /// When it is shorter than the hash of a configured algorithm.
     pub fn from_secret(secret: &[u8], allowed: &[Algorithm]) -> Result<Self, KeyError> {
         let algorithms = long_enough(secret, allowed)?;
+        let warnings = if secret.ends_with(b"\n") {
+            vec![
+                "the secret ends in a line break, which is part of it: where the issuer's does not, \
+                 strip it with `printf %s \"$(cat FILE)\" > NEW`"
+                    .to_owned(),
+            ]
+        } else {
+            Vec::new()
+        };
         Ok(Self {
+            warnings,
             keys: vec![Key {
                 kid: None,
                 algorithms,
@@ -185,6 +195,14 @@ impl KeySet {
             }],
             ..Self::default()
         })
+    }
+
+    /// Why a set has no key that can be used, for people.
+    pub fn has_none_because(&self) -> String {
+        if self.skipped.is_empty() {
+            return "it is empty".to_owned();
+        }
+        self.skipped.join("; ")
     }
 
     /// The keys.

@@ -113,7 +113,7 @@ impl KeySource {
             Err(error) => Err(SourceError::Unusable { path, error }),
             Ok(keys) if keys.keys().is_empty() => Err(SourceError::NoKeys {
                 path,
-                skipped: keys.skipped().join("; "),
+                skipped: keys.has_none_because(),
             }),
             Ok(keys) => Ok(keys),
         }

@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     limits,
     model::{Invalid, UnixNanos},
-    token::{Issuer, keys::KeySet},
+    token::{Issuer, keys::KeySet, without_secrets},
 };
 
 use super::saved::Saved;
@@ -281,10 +281,20 @@ impl Fetcher {
         }
     }
 
+    /// The key set; where the URL is that of an issuer's discovery document (OpenID Connect
+    /// Discovery 1.0 section 3, RFC 8414 section 2), the one that this names.
     async fn get(&self) -> Result<(Vec<u8>, Duration), String> {
+        let (body, next) = self.get_from(&self.url).await?;
+        match named_by_discovery(&self.url, &body)? {
+            Some(named) => self.get_from(named.as_str()).await,
+            None => Ok((body, next)),
+        }
+    }
+
+    async fn get_from(&self, url: &str) -> Result<(Vec<u8>, Duration), String> {
         let mut response = self
             .client
-            .get(&self.url)
+            .get(url)
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .send()
             .await
@@ -323,7 +333,7 @@ impl Fetcher {
         if keys.keys().is_empty() {
             return Err(format!(
                 "the key set holds no key for the configured algorithms: {}",
-                keys.skipped().join("; ")
+                keys.has_none_because()
             ));
         }
         super::warn_of(&self.issuer.iss, &keys);
@@ -393,16 +403,40 @@ fn client(url: &str, ca_file: Option<&Path>) -> Result<Client, String> {
     })
 }
 
+/// The `jwks_uri` of a discovery document; `None`: the answer is none. It is followed as a redirect
+/// is: whoever can make the issuer name another host could give us keys of their own.
+fn named_by_discovery(url: &str, body: &[u8]) -> Result<Option<reqwest::Url>, String> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let Ok(document) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return Ok(None);
+    };
+    let Some(uri) = document.get("jwks_uri").and_then(serde_json::Value::as_str) else {
+        return Ok(None);
+    };
+    if document.get("keys").is_some() {
+        return Ok(None);
+    }
+    let named = reqwest::Url::parse(uri);
+    let named = named.map_err(|error| format!("the issuer's jwks_uri is not a URL ({error})"))?;
+    let own = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
+    if origin(&own) == origin(&named) {
+        return Ok(Some(named));
+    }
+    Err(format!(
+        "it answers with a discovery document, whose jwks_uri is on another host, which is not \
+         followed: give that as jwks_url if it is the issuer's ({})",
+        without_secrets(uri)
+    ))
+}
+
+/// Scheme, host and port.
+fn origin(url: &reqwest::Url) -> (String, Option<String>, Option<u16>) {
+    let host = url.host_str().map(str::to_owned);
+    (url.scheme().to_owned(), host, url.port_or_known_default())
+}
+
 /// Whoever can make the issuer redirect elsewhere could give us keys of their own.
 fn on_the_same_host(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    let origin = |url: &reqwest::Url| {
-        let port = url.port_or_known_default();
-        (
-            url.scheme().to_owned(),
-            url.host_str().map(str::to_owned),
-            port,
-        )
-    };
     let first = attempt.previous().first().map(origin);
     if attempt.previous().len() > limits::JWKS_REDIRECTS_MAX {
         attempt.error("too many redirects")
