@@ -37,6 +37,7 @@ pub struct Fetcher {
     issuer: Arc<Issuer>,
     url: String,
     client: Client,
+    authorization_file: Option<PathBuf>,
     save_to: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     state: Mutex<FetchState>,
@@ -109,6 +110,7 @@ impl Fetcher {
         issuer: Arc<Issuer>,
         url: &str,
         ca_file: Option<&Path>,
+        authorization_file: Option<PathBuf>,
         save_to: Option<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
@@ -116,6 +118,7 @@ impl Fetcher {
             issuer,
             url: url.to_owned(),
             client: client(url, ca_file)?,
+            authorization_file,
             save_to,
             clock,
             state: Mutex::default(),
@@ -292,9 +295,14 @@ impl Fetcher {
     }
 
     async fn get_from(&self, url: &str) -> Result<(Vec<u8>, Duration), String> {
+        let mut headers = header::HeaderMap::new();
+        if let Some(path) = &self.authorization_file {
+            headers.insert(header::AUTHORIZATION, authorization(path).await?);
+        }
         let mut response = self
             .client
             .get(url)
+            .headers(headers)
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .send()
             .await
@@ -401,6 +409,19 @@ fn client(url: &str, ca_file: Option<&Path>) -> Result<Client, String> {
             chain(&error)
         )
     })
+}
+
+/// The value of `Authorization` in a file, which may be replaced at any time.
+async fn authorization(path: &Path) -> Result<header::HeaderValue, String> {
+    let shown = path.display();
+    let text = tokio::fs::read_to_string(path).await;
+    let text = text.map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let mut value = header::HeaderValue::from_str(text.trim())
+        .ok()
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| format!("{shown} holds no value of a header: give one line"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The `jwks_uri` of a discovery document; `None`: the answer is none. It is followed as a redirect

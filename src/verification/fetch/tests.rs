@@ -78,6 +78,7 @@ impl Node {
             source: KeySource::JwksUrl {
                 url: url.to_owned(),
                 ca_file: ca_file.map(PathBuf::from),
+                authorization_file: None,
             },
             require_keys: false,
         };
