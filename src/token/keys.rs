@@ -149,7 +149,7 @@ impl KeySet {
         Ok(read)
     }
 
-    /// A public key or certificate-free PEM: `PUBLIC KEY` (RFC 5480, RFC 8410) or `RSA PUBLIC KEY`.
+    /// A public key in PEM: `PUBLIC KEY` (RFC 5480, RFC 8410), `RSA PUBLIC KEY` or `CERTIFICATE`.
     ///
     /// # Errors
     /// When it is no such key, too weak, or not of a type that a configured algorithm needs.

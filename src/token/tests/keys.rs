@@ -324,12 +324,17 @@ fn a_public_key_in_pem_is_read_whatever_its_type() {
 }
 
 #[test]
+fn a_certificate_is_read_for_its_key() {
+    assert_eq!(pem(CERTIFICATE, &every()), Ok(vec![Algorithm::EdDsa]));
+}
+
+#[test]
 fn what_is_not_one_public_key_in_pem_is_refused() {
     let two = [RSA_SPKI, RSA_SPKI].concat();
     let cut = &RSA_SPKI[..RSA_SPKI.len() / 2];
     for (text, part) in [
         (PRIVATE, "private key"),
-        (CERTIFICATE, "certificate"),
+        (&CERTIFICATE[..CERTIFICATE.len() / 2], "certificate"),
         (&*two, "exactly one"),
         (b"", "exactly one"),
         (b"\xff", "not PEM text"),
