@@ -14,11 +14,12 @@ use super::{
 pub(super) const SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "public_key_file", "secret_file"];
 
 /// What makes sense only beside one of them.
-const BESIDE_A_SOURCE: [&str; 6] = [
+const BESIDE_A_SOURCE: [&str; 7] = [
     "algorithms",
     "audiences",
     "types",
     "jwks_ca_file",
+    "jwks_authorization_file",
     "kid",
     "require_keys",
 ];
@@ -84,6 +85,7 @@ fn issuer(iss: String, table: &Table<'_>) -> Result<Option<IssuerKeys>, ConfigEr
 
 fn source(key: &str, setting: &Setting<'_>, table: &Table<'_>) -> Result<KeySource, ConfigError> {
     let ca_file = table.get("jwks_ca_file");
+    let authorization_file = table.get("jwks_authorization_file");
     let kid = table.get("kid");
     if let (Some(setting), "jwks_url" | "jwks_file") = (&kid, key) {
         return Err(setting.wrong(
@@ -95,9 +97,12 @@ fn source(key: &str, setting: &Setting<'_>, table: &Table<'_>) -> Result<KeySour
         return Ok(KeySource::JwksUrl {
             url: url(setting)?,
             ca_file: ca_file.map(|setting| setting.path()).transpose()?,
+            authorization_file: authorization_file
+                .map(|setting| setting.path())
+                .transpose()?,
         });
     }
-    if let Some(setting) = ca_file {
+    if let Some(setting) = ca_file.or(authorization_file) {
         return Err(setting.wrong("it is for jwks_url only", "take it out"));
     }
     let path = setting.path()?;

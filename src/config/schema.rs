@@ -60,6 +60,7 @@ pub(super) const ISSUER_SETTINGS: &[&str] = &[
     "types",
     "jwks_url",
     "jwks_ca_file",
+    "jwks_authorization_file",
     "jwks_file",
     "public_key_file",
     "secret_file",

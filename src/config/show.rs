@@ -244,6 +244,14 @@ impl Loaded {
         }
         values.push((source.name(), json!(source.place())));
         if let KeySource::JwksUrl {
+            authorization_file: Some(file),
+            ..
+        } = source
+        {
+            let file = file.display().to_string();
+            values.push(("jwks_authorization_file", json!(file)));
+        }
+        if let KeySource::JwksUrl {
             ca_file: Some(ca_file),
             ..
         } = source

@@ -149,7 +149,7 @@ impl KeySet {
         Ok(read)
     }
 
-    /// A public key or certificate-free PEM: `PUBLIC KEY` (RFC 5480, RFC 8410) or `RSA PUBLIC KEY`.
+    /// A public key in PEM: `PUBLIC KEY` (RFC 5480, RFC 8410), `RSA PUBLIC KEY` or `CERTIFICATE`.
     ///
     /// # Errors
     /// When it is no such key, too weak, or not of a type that a configured algorithm needs.
@@ -177,7 +177,17 @@ impl KeySet {
     /// When it is shorter than the hash of a configured algorithm.
     pub fn from_secret(secret: &[u8], allowed: &[Algorithm]) -> Result<Self, KeyError> {
         let algorithms = long_enough(secret, allowed)?;
+        let warnings = if secret.ends_with(b"\n") {
+            vec![
+                "the secret ends in a line break, which is part of it: where the issuer's does not, \
+                 strip it with `printf %s \"$(cat FILE)\" > NEW`"
+                    .to_owned(),
+            ]
+        } else {
+            Vec::new()
+        };
         Ok(Self {
+            warnings,
             keys: vec![Key {
                 kid: None,
                 algorithms,
@@ -185,6 +195,14 @@ impl KeySet {
             }],
             ..Self::default()
         })
+    }
+
+    /// Why a set has no key that can be used, for people.
+    pub fn has_none_because(&self) -> String {
+        if self.skipped.is_empty() {
+            return "it is empty".to_owned();
+        }
+        self.skipped.join("; ")
     }
 
     /// The keys.

@@ -22,6 +22,8 @@ pub enum KeySource {
         url: String,
         /// Certificate authorities to trust instead of the system's, in PEM.
         ca_file: Option<PathBuf>,
+        /// A file with the value of the header `Authorization`, read at each fetch.
+        authorization_file: Option<PathBuf>,
     },
     /// A JWKS in a file.
     JwksFile(PathBuf),
@@ -113,7 +115,7 @@ impl KeySource {
             Err(error) => Err(SourceError::Unusable { path, error }),
             Ok(keys) if keys.keys().is_empty() => Err(SourceError::NoKeys {
                 path,
-                skipped: keys.skipped().join("; "),
+                skipped: keys.has_none_because(),
             }),
             Ok(keys) => Ok(keys),
         }

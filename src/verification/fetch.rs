@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     limits,
     model::{Invalid, UnixNanos},
-    token::{Issuer, keys::KeySet},
+    token::{Issuer, keys::KeySet, without_secrets},
 };
 
 use super::saved::Saved;
@@ -37,6 +37,7 @@ pub struct Fetcher {
     issuer: Arc<Issuer>,
     url: String,
     client: Client,
+    authorization_file: Option<PathBuf>,
     save_to: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     state: Mutex<FetchState>,
@@ -109,6 +110,7 @@ impl Fetcher {
         issuer: Arc<Issuer>,
         url: &str,
         ca_file: Option<&Path>,
+        authorization_file: Option<PathBuf>,
         save_to: Option<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
@@ -116,6 +118,7 @@ impl Fetcher {
             issuer,
             url: url.to_owned(),
             client: client(url, ca_file)?,
+            authorization_file,
             save_to,
             clock,
             state: Mutex::default(),
@@ -281,10 +284,25 @@ impl Fetcher {
         }
     }
 
+    /// The key set; where the URL is that of an issuer's discovery document (OpenID Connect
+    /// Discovery 1.0 section 3, RFC 8414 section 2), the one that this names.
     async fn get(&self) -> Result<(Vec<u8>, Duration), String> {
+        let (body, next) = self.get_from(&self.url).await?;
+        match named_by_discovery(&self.url, &body)? {
+            Some(named) => self.get_from(named.as_str()).await,
+            None => Ok((body, next)),
+        }
+    }
+
+    async fn get_from(&self, url: &str) -> Result<(Vec<u8>, Duration), String> {
+        let mut headers = header::HeaderMap::new();
+        if let Some(path) = &self.authorization_file {
+            headers.insert(header::AUTHORIZATION, authorization(path).await?);
+        }
         let mut response = self
             .client
-            .get(&self.url)
+            .get(url)
+            .headers(headers)
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .send()
             .await
@@ -323,7 +341,7 @@ impl Fetcher {
         if keys.keys().is_empty() {
             return Err(format!(
                 "the key set holds no key for the configured algorithms: {}",
-                keys.skipped().join("; ")
+                keys.has_none_because()
             ));
         }
         super::warn_of(&self.issuer.iss, &keys);
@@ -393,16 +411,53 @@ fn client(url: &str, ca_file: Option<&Path>) -> Result<Client, String> {
     })
 }
 
+/// The value of `Authorization` in a file, which may be replaced at any time.
+async fn authorization(path: &Path) -> Result<header::HeaderValue, String> {
+    let shown = path.display();
+    let text = tokio::fs::read_to_string(path).await;
+    let text = text.map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let mut value = header::HeaderValue::from_str(text.trim())
+        .ok()
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| format!("{shown} holds no value of a header: give one line"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The `jwks_uri` of a discovery document; `None`: the answer is none. It is followed as a redirect
+/// is: whoever can make the issuer name another host could give us keys of their own.
+fn named_by_discovery(url: &str, body: &[u8]) -> Result<Option<reqwest::Url>, String> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let Ok(document) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return Ok(None);
+    };
+    let Some(uri) = document.get("jwks_uri").and_then(serde_json::Value::as_str) else {
+        return Ok(None);
+    };
+    if document.get("keys").is_some() {
+        return Ok(None);
+    }
+    let named = reqwest::Url::parse(uri);
+    let named = named.map_err(|error| format!("the issuer's jwks_uri is not a URL ({error})"))?;
+    let own = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
+    if origin(&own) == origin(&named) {
+        return Ok(Some(named));
+    }
+    Err(format!(
+        "it answers with a discovery document, whose jwks_uri is on another host, which is not \
+         followed: give that as jwks_url if it is the issuer's ({})",
+        without_secrets(uri)
+    ))
+}
+
+/// Scheme, host and port.
+fn origin(url: &reqwest::Url) -> (String, Option<String>, Option<u16>) {
+    let host = url.host_str().map(str::to_owned);
+    (url.scheme().to_owned(), host, url.port_or_known_default())
+}
+
 /// Whoever can make the issuer redirect elsewhere could give us keys of their own.
 fn on_the_same_host(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    let origin = |url: &reqwest::Url| {
-        let port = url.port_or_known_default();
-        (
-            url.scheme().to_owned(),
-            url.host_str().map(str::to_owned),
-            port,
-        )
-    };
     let first = attempt.previous().first().map(origin);
     if attempt.previous().len() > limits::JWKS_REDIRECTS_MAX {
         attempt.error("too many redirects")

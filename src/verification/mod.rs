@@ -250,11 +250,16 @@ impl Source {
         warn_of(iss, &keys);
         let issuer = Arc::new(Issuer::new(iss.clone(), demands.clone(), keys));
         let fetcher = match source {
-            KeySource::JwksUrl { url, ca_file } => {
+            KeySource::JwksUrl {
+                url,
+                ca_file,
+                authorization_file,
+            } => {
                 let fetcher = Fetcher::new(
                     Arc::clone(&issuer),
                     url,
                     ca_file.as_deref(),
+                    authorization_file.clone(),
                     data_dir.map(|dir| saved::path(dir, iss)),
                     Arc::clone(clock),
                 );

@@ -1,5 +1,6 @@
 //! One public key in PEM (RFC 7468).
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jsonwebtoken::DecodingKey;
 
 use crate::token::algorithm::Algorithm;
@@ -15,15 +16,14 @@ pub(super) fn one(pem: &[u8], allowed: &[Algorithm]) -> Result<Key, KeyError> {
              (openssl pkey -in private.pem -pubout)",
         ));
     }
-    if text.contains("BEGIN CERTIFICATE") {
-        return Err(wrong(
-            "it holds a certificate: give its public key (openssl x509 -in cert.pem -noout -pubkey)",
-        ));
-    }
     if text.matches("-----BEGIN").count() != 1 {
         return Err(wrong("it does not hold exactly one key in PEM"));
     }
-    let (possible, material) = read(pem)?;
+    let (possible, material) = if text.contains("-----BEGIN CERTIFICATE-----") {
+        read(&public_half(text)?)?
+    } else {
+        read(pem)?
+    };
     let algorithms: Vec<Algorithm> = possible
         .iter()
         .copied()
@@ -41,6 +41,41 @@ pub(super) fn one(pem: &[u8], allowed: &[Algorithm]) -> Result<Key, KeyError> {
         algorithms,
         material,
     })
+}
+
+/// The public key of an X.509 certificate (RFC 5280 section 4.1), as a PEM of its own. Who signed the
+/// certificate and when it ends is not looked at: whoever configures it vouches for it, as for a key.
+fn public_half(text: &str) -> Result<Vec<u8>, KeyError> {
+    let unreadable = || wrong("its certificate cannot be read (RFC 5280 section 4.1)");
+    let body: String = text
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| *line != "-----BEGIN CERTIFICATE-----")
+        .skip(1)
+        .take_while(|line| !line.starts_with("-----"))
+        .collect();
+    let der = STANDARD.decode(body).map_err(|_| unreadable())?;
+    let key = subject_public_key(&der).ok_or_else(unreadable)?;
+    let key = STANDARD.encode(key);
+    Ok(format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n").into_bytes())
+}
+
+/// The `SubjectPublicKeyInfo` of a certificate, with its tag and length.
+fn subject_public_key(der: &[u8]) -> Option<&[u8]> {
+    let (_, certificate, _) = element(der)?;
+    let (_, mut rest, _) = element(certificate)?;
+    // The version is left out in the oldest ones.
+    if let (0xa0, _, after) = element(rest)? {
+        rest = after;
+    }
+    // Serial number, signature, issuer, validity, subject.
+    for _ in 0..5 {
+        (_, _, rest) = element(rest)?;
+    }
+    let (0x30, _, after) = element(rest)? else {
+        return None;
+    };
+    rest.get(..rest.len() - after.len())
 }
 
 fn read(pem: &[u8]) -> Result<(&'static [Algorithm], Material), KeyError> {

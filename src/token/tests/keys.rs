@@ -182,6 +182,22 @@ fn a_secret_is_as_long_as_its_hash_or_refused_with_how_to_make_one() {
 }
 
 #[test]
+fn a_secret_that_ends_in_a_line_break_is_warned_of_and_kept_as_it_is() {
+    let warnings = |end: &str| {
+        let secret = format!("{}{end}", "s".repeat(32));
+        let set = KeySet::from_secret(secret.as_bytes(), &[Algorithm::Hs256]).unwrap();
+        set.warnings().to_vec()
+    };
+    for end in ["\n", "\r\n", "\n\n"] {
+        let [warning] = &*warnings(end) else {
+            panic!("{end:?}");
+        };
+        assert!(warning.contains("printf"), "{warning}");
+    }
+    assert!(warnings("").is_empty() && warnings(" ").is_empty());
+}
+
+#[test]
 fn a_weak_rsa_key_is_refused_with_how_to_make_a_good_one() {
     let why = pem(RSA_WEAK, &[Algorithm::Rs256]).unwrap_err().to_string();
     assert!(
@@ -308,12 +324,17 @@ fn a_public_key_in_pem_is_read_whatever_its_type() {
 }
 
 #[test]
+fn a_certificate_is_read_for_its_key() {
+    assert_eq!(pem(CERTIFICATE, &every()), Ok(vec![Algorithm::EdDsa]));
+}
+
+#[test]
 fn what_is_not_one_public_key_in_pem_is_refused() {
     let two = [RSA_SPKI, RSA_SPKI].concat();
     let cut = &RSA_SPKI[..RSA_SPKI.len() / 2];
     for (text, part) in [
         (PRIVATE, "private key"),
-        (CERTIFICATE, "certificate"),
+        (&CERTIFICATE[..CERTIFICATE.len() / 2], "certificate"),
         (&*two, "exactly one"),
         (b"", "exactly one"),
         (b"\xff", "not PEM text"),

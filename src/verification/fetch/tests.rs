@@ -78,6 +78,7 @@ impl Node {
             source: KeySource::JwksUrl {
                 url: url.to_owned(),
                 ca_file: ca_file.map(PathBuf::from),
+                authorization_file: None,
             },
             require_keys: false,
         };
@@ -276,7 +277,7 @@ async fn a_bad_answer_keeps_the_last_good_keys_and_is_told() {
         (Answer::Body(200, "{}".to_owned()), "no array `keys`"),
         (
             Answer::Body(200, r#"{"keys":[]}"#.to_owned()),
-            "holds no key",
+            "holds no key for the configured algorithms: it is empty",
         ),
         (Answer::Body(200, jwks(&[(&secret, "k")])), "it is a secret"),
         (
@@ -301,6 +302,30 @@ async fn a_bad_answer_keeps_the_last_good_keys_and_is_told() {
     server.publish(&[(&key, "k")]);
     node.fetch().await;
     assert_eq!(node.error(), "");
+}
+
+#[tokio::test]
+async fn a_discovery_document_is_followed_to_the_keys_on_the_same_host() {
+    let key = key();
+    let server = Server::start(Answer::Body(200, jwks(&[(&key, "k")]))).await;
+    let elsewhere = Server::start(Answer::Body(200, jwks(&[(&key, "k")]))).await;
+    let discovery = "/.well-known/openid-configuration";
+    for (uri, error) in [
+        (server.url("/jwks"), ""),
+        (elsewhere.url("/jwks?key=hush"), "give that as jwks_url"),
+        (format!("https://{}/jwks", server.address), "another host"),
+        ("jwks".to_owned(), "is not a URL"),
+    ] {
+        server.discover(json!({"issuer": ISS, "jwks_uri": uri}).to_string());
+        let node = Node::start(&server.url(discovery));
+        node.tried(1).await;
+        let found = node.error();
+        assert!(found.contains(error), "{uri}: {found}");
+        assert!(!found.contains("hush"), "{found}");
+        assert_eq!(found.is_empty(), error.is_empty(), "{uri}: {found}");
+        assert_eq!(node.once(&signed(&key, "k")).is_ok(), error.is_empty());
+    }
+    assert_eq!(elsewhere.requests(), 0);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub(super) struct Issuer {
     pub(super) url: String,
     published: Mutex<(u16, String)>,
     requests: watch::Sender<usize>,
+    asked: Mutex<String>,
 }
 
 impl Issuer {
@@ -22,6 +23,7 @@ impl Issuer {
             url: format!("http://{}/jwks", listener.local_addr().unwrap()),
             published: Mutex::new((200, jwks)),
             requests: watch::Sender::new(0),
+            asked: Mutex::default(),
         });
         let own = Arc::clone(&issuer);
         tokio::spawn(async move {
@@ -30,6 +32,7 @@ impl Issuer {
                 while !request.ends_with(b"\r\n\r\n") {
                     request.push(stream.read_u8().await.unwrap());
                 }
+                *own.asked.lock().unwrap() = String::from_utf8(request).unwrap();
                 let (status, body) = own.published.lock().unwrap().clone();
                 let head = format!(
                     "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -47,6 +50,11 @@ impl Issuer {
 
     pub(super) fn publish(&self, status: u16, jwks: String) {
         *self.published.lock().unwrap() = (status, jwks);
+    }
+
+    /// The head of the last request.
+    pub(super) fn asked(&self) -> String {
+        self.asked.lock().unwrap().clone()
     }
 
     pub(super) fn requests(&self) -> usize {

@@ -266,3 +266,32 @@ async fn readiness_waits_for_keys_that_are_required() {
         node.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_key_set_is_asked_for_with_the_authorization_that_a_file_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(jwks(&[(&old, "old")])).await;
+    let file = written(directory.path(), "authorization", "Bearer hush-1\n");
+    let settings = format!(
+        "jwks_url = \"{}\"\njwks_authorization_file = {file:?}",
+        issuer.url
+    );
+    let node = node(directory.path(), &settings).await;
+    let of_old = token(&old, Some("old"), &claims("t"));
+    assert_eq!(verdict(&node, &of_old).await, Verdict::Active);
+    assert!(issuer.asked().contains("authorization: Bearer hush-1\r\n"));
+    // It is read at each fetch, and what is wrong with it is told without it.
+    written(directory.path(), "authorization", "Bearer hush-2");
+    issuer.publish(200, jwks(&[(&new, "new")]));
+    let of_new = token(&new, Some("new"), &claims("t"));
+    assert_eq!(verdict(&node, &of_new).await, Verdict::Active);
+    assert!(issuer.asked().contains("authorization: Bearer hush-2\r\n"));
+    written(directory.path(), "authorization", "hush\nhush");
+    assert_eq!(verdict(&node, &of_old).await, Verdict::Invalid);
+    let status = issuer_status(&node).await;
+    assert!(status.last_error.contains("give one line"), "{status:?}");
+    assert!(!status.last_error.contains("hush"), "{status:?}");
+    assert_eq!(issuer.requests(), 2);
+    node.stop().await;
+}

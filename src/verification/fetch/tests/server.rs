@@ -27,6 +27,8 @@ pub(super) struct Server {
     answer: Mutex<Answer>,
     pub(super) requests: watch::Sender<usize>,
     headers: Mutex<String>,
+    /// What is at `/.well-known/…`.
+    discovery: Mutex<String>,
 }
 
 impl Server {
@@ -44,6 +46,7 @@ impl Server {
             answer: Mutex::new(answer),
             requests: watch::Sender::new(0),
             headers: Mutex::default(),
+            discovery: Mutex::default(),
         });
         let own = Arc::clone(&server);
         tokio::spawn(async move {
@@ -77,6 +80,10 @@ impl Server {
         self.answer(Answer::Body(200, jwks(keys)));
     }
 
+    pub(super) fn discover(&self, document: String) {
+        *self.discovery.lock().unwrap() = document;
+    }
+
     pub(super) fn requests(&self) -> usize {
         *self.requests.borrow()
     }
@@ -98,6 +105,9 @@ impl Server {
         let (status, headers, body) = match answer {
             _ if path.starts_with("/to?") => {
                 (302, format!("location: {}\r\n", &path[4..]), String::new())
+            }
+            _ if path.starts_with("/.well-known/") => {
+                (200, String::new(), self.discovery.lock().unwrap().clone())
             }
             Answer::Body(status, body) => (status, self.headers.lock().unwrap().clone(), body),
             Answer::Held(held, body) => {
