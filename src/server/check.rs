@@ -29,6 +29,28 @@ pub(super) struct Judge {
     pub(super) verification: Option<Arc<Verification>>,
 }
 
+/// What to do when the keys at hand do not know a token's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// Wait for newer ones.
+    Awaited,
+    /// Ask for newer ones and go on: others wait for the same answer.
+    AskedFor,
+}
+
+/// Why a token got no verdict of its own.
+enum Unjudged {
+    Invalid(Invalid),
+    /// Newer keys are on their way.
+    KeysAskedFor,
+}
+
+impl From<Invalid> for Unjudged {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
 /// Why there is no verdict yet.
 enum Stop {
     Invalid(Invalid),
@@ -50,15 +72,20 @@ impl From<Invalid> for Stop {
 pub(super) async fn check(
     judge: &Judge,
     request: &v1::CheckRequest,
+    keys: Keys,
 ) -> Result<v1::CheckResponse, NotFresh> {
     // Before the token is looked up, or what arrives meanwhile would make an old look seem fresh.
     let knowledge = judge.fleet.knowledge();
-    let (verdict, signature_verified) = match judge.judge(request).await {
+    let (verdict, signature_verified) = match judge.judge(request, keys).await {
         Ok(verdict) => {
             let is_token = matches!(request.credential, Some(Credential::Token(_)));
             (verdict, is_token && judge.verification.is_some())
         }
-        Err(invalid) => (Verdict::Invalid(invalid), false),
+        Err(Unjudged::Invalid(invalid)) => (Verdict::Invalid(invalid), false),
+        Err(Unjudged::KeysAskedFor) => {
+            let staleness_ms = millis(judge.fleet.staleness_of(knowledge));
+            return Ok(outward::keys_asked_for(staleness_ms));
+        }
     };
     let mut response = outward::verdict(&verdict);
     response.signature_verified = signature_verified;
@@ -104,7 +131,7 @@ pub(super) async fn batch(
     }
     let mut results = Vec::with_capacity(checks.len());
     for request in checks {
-        let result = check(judge, request).await;
+        let result = check(judge, request, Keys::AskedFor).await;
         results.push(result.unwrap_or_else(|not_fresh| outward::unavailable(&not_fresh)));
     }
     Ok(results)
@@ -119,24 +146,29 @@ async fn comment(ledger: &Ledger, seq: u64, rule: RuleKind) -> String {
 }
 
 impl Judge {
-    async fn judge(&self, request: &v1::CheckRequest) -> Result<Verdict, Invalid> {
+    async fn judge(&self, request: &v1::CheckRequest, keys: Keys) -> Result<Verdict, Unjudged> {
         if let Some(bound) = request.max_staleness
             && inward::duration(bound).is_none()
         {
             return Err(Invalid::new(
                 "max_staleness is negative or not a Duration: give seconds, and 0 to 999,999,999 \
                  nanoseconds",
-            ));
+            )
+            .into());
         }
         match &request.credential {
             Some(Credential::Token(token)) => {
-                self.with_newest_keys(|| self.judge_token(token)).await
+                let look = || self.judge_token(token);
+                match keys {
+                    Keys::Awaited => Ok(self.with_newest_keys(look).await?),
+                    Keys::AskedFor => self.without_waiting(look),
+                }
             }
             Some(Credential::Claims(claims)) => {
                 let claims = inward::claims(claims, self.ledger.semantics())?;
                 Ok(self.ledger.judge(&claims))
             }
-            None => Err(Invalid::new("no credential is given: set token or claims")),
+            None => Err(Invalid::new("no credential is given: set token or claims").into()),
         }
     }
 
@@ -205,6 +237,20 @@ impl Judge {
                     }
                 }
             })
+    }
+
+    /// Looks, and where a key is not known, has newer ones fetched for the next who asks.
+    fn without_waiting<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Unjudged> {
+        look().map_err(|stop| match stop {
+            Stop::Invalid(invalid) => Unjudged::Invalid(invalid),
+            Stop::NewerKeys { iss, otherwise } => {
+                let verification = self.verification.as_ref();
+                match verification.map(|verification| verification.ask_for_newer_keys(&iss)) {
+                    Some(Err(none)) => Unjudged::Invalid(otherwise.unwrap_or(none)),
+                    _ => Unjudged::KeysAskedFor,
+                }
+            }
+        })
     }
 
     /// Looks, and where a key is not known, looks again once newer keys were fetched.

@@ -109,14 +109,23 @@ impl Fetcher {
         self.wanted.notify_one();
     }
 
-    /// Asks for newer keys, at a limited rate, and waits for them within a bound.
-    pub(super) async fn newer(&self) -> Result<(), Invalid> {
-        let asked = self.ask().map_err(|left| {
+    /// Asks for newer keys, at a limited rate.
+    pub(super) fn ask_for_newer(&self) -> Result<(), Invalid> {
+        self.asked().map(drop)
+    }
+
+    fn asked(&self) -> Result<Asked, Invalid> {
+        self.ask().map_err(|left| {
             self.not_known(&format!(
                 "they are not fetched again for another {} s",
                 left.as_secs().max(1)
             ))
-        })?;
+        })
+    }
+
+    /// Asks for newer keys, at a limited rate, and waits for them within a bound.
+    pub(super) async fn newer(&self) -> Result<(), Invalid> {
+        let asked = self.asked()?;
         let mut tries = self.tries.subscribe();
         let answered = tries.wait_for(|tries| tries.ended >= asked.answered_by);
         // From when it was asked for, not from when this Check came: where the issuer hangs, those

@@ -150,22 +150,33 @@ impl Verification {
         source.is_some_and(|source| source.fetcher.is_some())
     }
 
+    /// Has newer keys of an issuer fetched, and waits for nothing.
+    ///
+    /// # Errors
+    /// When none are on their way: what a Check says then.
+    pub fn ask_for_newer_keys(&self, iss: &str) -> Result<(), Invalid> {
+        self.fetcher(iss)?.ask_for_newer()
+    }
+
     /// Waits, within bounds, for newer keys of an issuer.
     ///
     /// # Errors
     /// When there are none to wait for: what a Check says then.
     pub async fn newer_keys(&self, iss: &str) -> Result<(), Invalid> {
+        self.fetcher(iss)?.newer().await
+    }
+
+    fn fetcher(&self, iss: &str) -> Result<&Fetcher, Invalid> {
         let Some(source) = self.sources.get(iss) else {
             return Err(Invalid::new("the token's issuer is not configured"));
         };
-        let Some(fetcher) = &source.fetcher else {
-            return Err(Invalid::new(format!(
+        source.fetcher.as_deref().ok_or_else(|| {
+            Invalid::new(format!(
                 "no key in the issuer's {} has the token's `kid`: add the key there and send \
                  SIGHUP, or see why the issuer signs with another one",
                 source.from.name()
-            )));
-        };
-        fetcher.newer().await
+            ))
+        })
     }
 
     /// Reads the files anew. What cannot be used stays as it was, and is told.
