@@ -184,7 +184,7 @@ impl Judge {
             };
             let mut claims = parts.claims(semantics, wanted)?;
             let verified_by = self.vouched_for(&parts, &claims)?;
-            if let Some(kid) = verified_by {
+            if let Some(kid) = &verified_by {
                 // The key that verified it counts, whatever the token says.
                 claims.kid = kid.to_string().into();
             } else if self.verification.is_some()
@@ -194,7 +194,31 @@ impl Judge {
                 // on under another name.
                 claims.kid = "".into();
             }
-            Ok(self.ledger.judge(&claims))
+            let verdict = self.ledger.judge(&claims);
+            Ok(match (verdict, verified_by) {
+                (verdict @ (Verdict::Active | Verdict::NotYetValid), Some(kid)) => {
+                    self.material_revoked(&mut claims, &kid).unwrap_or(verdict)
+                }
+                (verdict, _) => verdict,
+            })
+        })
+    }
+
+    /// A key may be known under several names: what is revoked under one is revoked under each.
+    fn material_revoked(
+        &self,
+        claims: &mut crate::model::Claims<'_>,
+        kid: &str,
+    ) -> Option<Verdict> {
+        let verification = self.verification.as_ref()?;
+        if self.ledger.count(crate::model::TargetKind::Key) == 0 {
+            return None;
+        }
+        let thumbprints = verification.thumbprints_of(&claims.iss, kid);
+        thumbprints.into_iter().find_map(|thumbprint| {
+            claims.kid = thumbprint.to_string().into();
+            let verdict = self.ledger.judge(claims);
+            matches!(verdict, Verdict::Revoked(_)).then_some(verdict)
         })
     }
 

@@ -9,6 +9,7 @@ mod health;
 mod inward;
 mod keep;
 mod list;
+mod material;
 mod node;
 mod outward;
 mod status;

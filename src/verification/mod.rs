@@ -144,6 +144,12 @@ impl Verification {
         self.verifier.verify(parts, iss, exp, self.clock.wall())
     }
 
+    /// By which thumbprints the keys are known that an issuer calls so.
+    pub fn thumbprints_of(&self, iss: &str, kid: &str) -> Vec<Arc<str>> {
+        let issuer = self.issuer(iss);
+        issuer.map_or_else(Vec::new, |issuer| issuer.keys().thumbprints_of(kid))
+    }
+
     /// Whether newer keys of an issuer can be had by fetching them.
     pub fn fetches(&self, iss: &str) -> bool {
         let source = self.sources.get(iss);
