@@ -27,6 +27,13 @@ pub const TIME_S_MAX: u64 = 7_258_118_400;
 /// without holding up its neighbours.
 pub const BATCH_MAX: usize = 1_000;
 
+/// How long before a call's own deadline it is ended: tonic's timer would say CANCELLED.
+pub const DEADLINE_MARGIN: Duration = Duration::from_millis(2);
+
+/// Messages of one CheckStream that are judged at once: enough to keep the stream busy while the comment
+/// of a denial is read, few enough that one caller holds little.
+pub const STREAM_QUESTIONS_MAX: usize = 64;
+
 /// Exceptions of one request, `sid` and `jti` together: "all my other devices" spares one.
 pub const EXCEPTIONS_MAX: usize = 16;
 

@@ -154,7 +154,7 @@ impl App {
             self.access,
             stop.clone(),
         );
-        let routes = routes(service.grpc())?.add_service(health);
+        let routes = with_deadlines(routes(service.grpc())?.add_service(health));
         let mut tasks = Tasks::new(stop.clone());
         if let Some(ops) = self.ops {
             tasks.spawn(
@@ -302,6 +302,12 @@ fn routes(service: RevocationServiceServer<Service>) -> anyhow::Result<Routes> {
     Ok(Routes::new(service)
         .add_service(reflection().build_v1().context("reflection v1")?)
         .add_service(reflection().build_v1alpha().context("reflection v1alpha")?))
+}
+
+/// Calls end at the deadlines that callers give.
+fn with_deadlines(routes: Routes) -> Routes {
+    let deadlines = axum::middleware::from_fn(server::keep_deadline);
+    routes.into_axum_router().layer(deadlines).into()
 }
 
 /// Forgets what has run out, every now and then, in slices that let writes through.

@@ -6,7 +6,7 @@ use crate::{
     fleet::{Fleet, NotFresh},
     ledger::Ledger,
     limits,
-    model::{Invalid, MissingKid, RuleKind, Verdict},
+    model::{Invalid, Match, MissingKid, Verdict},
     proto::v1::{self, check_request::Credential},
     token::{self, Refusal},
     verification::{Lack, Verification},
@@ -27,6 +27,15 @@ pub(super) struct Judge {
     pub(super) fleet: Arc<Fleet>,
     /// With none, callers verify signatures themselves.
     pub(super) verification: Option<Arc<Verification>>,
+}
+
+/// What to do when the keys at hand do not know a token's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// Wait for newer ones.
+    Awaited,
+    /// Ask for newer ones and go on: others wait for the same answer.
+    AskedFor,
 }
 
 /// Why there is no verdict.
@@ -59,6 +68,8 @@ pub(super) enum Unjudged {
     Invalid(Invalid),
     /// The keys of its issuer were never had: why.
     NoKeys(String),
+    /// Newer keys are on their way.
+    KeysAskedFor,
 }
 
 impl From<Invalid> for Unjudged {
@@ -89,16 +100,21 @@ impl From<Invalid> for Stop {
 pub(super) async fn check(
     judge: &Judge,
     request: &v1::CheckRequest,
+    keys: Keys,
 ) -> Result<v1::CheckResponse, Unable> {
     // Before the token is looked up, or what arrives meanwhile would make an old look seem fresh.
     let knowledge = judge.fleet.knowledge();
-    let (verdict, signature_verified) = match judge.judge(request).await {
+    let (verdict, signature_verified) = match judge.judge(request, keys).await {
         Ok(verdict) => {
             let is_token = matches!(request.credential, Some(Credential::Token(_)));
             (verdict, is_token && judge.verification.is_some())
         }
         Err(Unjudged::Invalid(invalid)) => (Verdict::Invalid(invalid), false),
         Err(Unjudged::NoKeys(why)) => return Err(Unable::NoKeys(why)),
+        Err(Unjudged::KeysAskedFor) => {
+            let staleness_ms = millis(judge.fleet.staleness_of(knowledge));
+            return Ok(outward::keys_asked_for(staleness_ms));
+        }
     };
     let mut response = outward::verdict(&verdict);
     response.signature_verified = signature_verified;
@@ -114,7 +130,7 @@ pub(super) async fn check(
         && let Some(seq) = found.comment_at
         && let Some(shown) = &mut response.r#match
     {
-        shown.comment = comment(&judge.ledger, seq, found.rule).await;
+        shown.comment = comment(&judge.ledger, seq, found).await;
     }
     Ok(response)
 }
@@ -144,22 +160,24 @@ pub(super) async fn batch(
     }
     let mut results = Vec::with_capacity(checks.len());
     for request in checks {
-        let result = check(judge, request).await;
+        let result = check(judge, request, Keys::AskedFor).await;
         results.push(result.unwrap_or_else(|unable| outward::unavailable(&unable)));
     }
     Ok(results)
 }
 
-async fn comment(ledger: &Ledger, seq: u64, rule: RuleKind) -> String {
-    // The denial stands whether or not its comment can be read.
+async fn comment(ledger: &Ledger, seq: u64, found: &Match) -> String {
+    // The denial stands whether or not its comment can be read. What is read may be of a seq from before
+    // the journal failed: nobody else's comment is shown.
     let record = ledger.record(seq).await.ok().flatten();
     record
-        .and_then(|record| outward::comment_of(&record, rule))
+        .filter(|record| record.target == found.target)
+        .and_then(|record| outward::comment_of(&record, found.rule))
         .unwrap_or_default()
 }
 
 impl Judge {
-    async fn judge(&self, request: &v1::CheckRequest) -> Result<Verdict, Unjudged> {
+    async fn judge(&self, request: &v1::CheckRequest, keys: Keys) -> Result<Verdict, Unjudged> {
         if let Some(bound) = request.max_staleness
             && inward::duration(bound).is_none()
         {
@@ -171,7 +189,11 @@ impl Judge {
         }
         match &request.credential {
             Some(Credential::Token(token)) => {
-                self.with_newest_keys(|| self.judge_token(token)).await
+                let look = || self.judge_token(token);
+                match keys {
+                    Keys::Awaited => Ok(self.with_newest_keys(look).await?),
+                    Keys::AskedFor => self.without_waiting(look),
+                }
             }
             Some(Credential::Claims(claims)) => {
                 let claims = claims::read(claims, self.ledger.semantics())?;
@@ -194,7 +216,7 @@ impl Judge {
             };
             let mut claims = parts.claims(semantics, wanted)?;
             let verified_by = self.vouched_for(&parts, &claims)?;
-            if let Some(kid) = verified_by {
+            if let Some(kid) = &verified_by {
                 // The key that verified it counts, whatever the token says.
                 claims.kid = kid.to_string().into();
             } else if self.verification.is_some()
@@ -204,7 +226,31 @@ impl Judge {
                 // on under another name.
                 claims.kid = "".into();
             }
-            Ok(self.ledger.judge(&claims))
+            let verdict = self.ledger.judge(&claims);
+            Ok(match (verdict, verified_by) {
+                (verdict @ (Verdict::Active | Verdict::NotYetValid), Some(kid)) => {
+                    self.material_revoked(&mut claims, &kid).unwrap_or(verdict)
+                }
+                (verdict, _) => verdict,
+            })
+        })
+    }
+
+    /// A key may be known under several names: what is revoked under one is revoked under each.
+    fn material_revoked(
+        &self,
+        claims: &mut crate::model::Claims<'_>,
+        kid: &str,
+    ) -> Option<Verdict> {
+        let verification = self.verification.as_ref()?;
+        if self.ledger.count(crate::model::TargetKind::Key) == 0 {
+            return None;
+        }
+        let thumbprints = verification.thumbprints_of(&claims.iss, kid);
+        thumbprints.into_iter().find_map(|thumbprint| {
+            claims.kid = thumbprint.to_string().into();
+            let verdict = self.ledger.judge(claims);
+            matches!(verdict, Verdict::Revoked(_)).then_some(verdict)
         })
     }
 
@@ -255,6 +301,36 @@ impl Judge {
             })
     }
 
+    /// Looks, and where a key is not known, has newer ones fetched for the next who asks.
+    fn without_waiting<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Unjudged> {
+        look().map_err(|stop| match stop {
+            Stop::Invalid(invalid) => Unjudged::Invalid(invalid),
+            Stop::NewerKeys {
+                iss,
+                lack,
+                otherwise,
+            } => {
+                let asked = self
+                    .verification
+                    .as_ref()
+                    .map(|verification| verification.ask_for_newer_keys(&iss, lack));
+                if let Some(why) = self.without_keys(&iss) {
+                    return Unjudged::NoKeys(why);
+                }
+                match asked {
+                    Some(Err(none)) => Unjudged::Invalid(otherwise.unwrap_or(none)),
+                    _ => Unjudged::KeysAskedFor,
+                }
+            }
+        })
+    }
+
+    /// It is we who cannot tell, and the token may be a good one.
+    fn without_keys(&self, iss: &str) -> Option<String> {
+        let verification = self.verification.as_ref();
+        verification.and_then(|verification| verification.without_keys(iss))
+    }
+
     /// Looks, and where a key is not known, looks again once newer keys were fetched.
     async fn with_newest_keys<T>(&self, look: impl Fn() -> Result<T, Stop>) -> Result<T, Unjudged> {
         let (iss, lack) = match look() {
@@ -270,9 +346,7 @@ impl Judge {
         look().map_err(|stop| match stop {
             Stop::Invalid(invalid) => invalid.into(),
             Stop::NewerKeys { otherwise, .. } => {
-                // It is we who cannot tell, and the token may be a good one.
-                let without = self.verification.as_ref().and_then(|of| of.without_keys(&iss));
-                if let Some(why) = without {
+                if let Some(why) = self.without_keys(&iss) {
                     return Unjudged::NoKeys(why);
                 }
                 let invalid = otherwise.or(fetched.err()).unwrap_or_else(|| {

@@ -3,12 +3,14 @@
 mod caller;
 mod check;
 mod claims;
+mod deadline;
 mod filter;
 mod follow;
 mod health;
 mod inward;
 mod keep;
 mod list;
+mod material;
 mod node;
 mod outward;
 mod status;
@@ -19,7 +21,7 @@ mod write;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -34,7 +36,8 @@ use crate::{
     },
     verification::Verification,
 };
-use check::Judge;
+use check::{Judge, Keys};
+pub use deadline::keep_deadline;
 pub use health::{Health, Readiness, health};
 pub use keep::{keep_followers, keep_leads, recall_followers};
 use turns::Turns;
@@ -173,7 +176,7 @@ impl RevocationService for Service {
         &self,
         request: Request<v1::CheckRequest>,
     ) -> Result<Response<v1::CheckResponse>, Status> {
-        let response = check::check(&self.judge, request.get_ref()).await;
+        let response = check::check(&self.judge, request.get_ref(), Keys::Awaited).await;
         let response = response.map_err(|unable| status::unable(&unable))?;
         Ok(Response::new(response))
     }
@@ -190,16 +193,20 @@ impl RevocationService for Service {
         &self,
         request: Request<Streaming<v1::CheckStreamRequest>>,
     ) -> Result<Response<Self::CheckStreamStream>, Status> {
-        let state = (request.into_inner(), self.judge.clone());
-        let answers = stream::try_unfold(state, |(mut questions, judge)| async {
-            let Some(question) = questions.message().await? else {
-                return Ok(None);
-            };
-            let results = check::batch(&judge, &question.checks).await?;
-            let id = question.id;
-            let answer = v1::CheckStreamResponse { id, results };
-            Ok(Some((answer, (questions, judge))))
-        });
+        let judge = self.judge.clone();
+        let answer = move |question: v1::CheckStreamRequest| {
+            let judge = judge.clone();
+            Ok(async move {
+                let results = check::batch(&judge, &question.checks).await?;
+                let id = question.id;
+                Ok(v1::CheckStreamResponse { id, results })
+            })
+        };
+        // As they are ready, in any order.
+        let answers = request
+            .into_inner()
+            .and_then(move |question| std::future::ready(answer(question)))
+            .try_buffer_unordered(limits::STREAM_QUESTIONS_MAX);
         let stop = self.stop.clone();
         let stopped = stream::once(async move {
             stop.cancelled().await;

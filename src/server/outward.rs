@@ -157,6 +157,19 @@ pub(super) fn unavailable(why: &Unable) -> v1::CheckResponse {
     }
 }
 
+/// Of a batch, which waits for no keys.
+pub(super) fn keys_asked_for(staleness_ms: u32) -> v1::CheckResponse {
+    v1::CheckResponse {
+        verdict: v1::Verdict::Unavailable.into(),
+        detail: "no key at hand has the token's `kid`, and newer ones of its issuer are being \
+                 fetched, which a batch or a stream does not wait for: send this check again in a \
+                 second, or as a Check of its own, which waits"
+            .to_owned(),
+        staleness_ms,
+        ..v1::CheckResponse::default()
+    }
+}
+
 fn matched(found: &Match) -> v1::Match {
     v1::Match {
         target: Some(target_out(&found.target)),

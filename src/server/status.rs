@@ -132,6 +132,14 @@ pub(super) fn no_such_watch() -> Status {
     Status::with_error_details(Code::NotFound, message, info("NO_SUCH_WATCH", []))
 }
 
+/// The caller gave it no more time.
+pub(super) fn deadline_exceeded() -> Status {
+    Status::deadline_exceeded(
+        "the deadline that the caller gave passed before there was an answer; a write may have been \
+         made all the same: repeat it with its request_id",
+    )
+}
+
 /// The node cannot tell of a token whether it may be used.
 pub(super) fn unable(why: &Unable) -> Status {
     let reason = match why {

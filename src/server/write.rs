@@ -15,7 +15,7 @@ use crate::{
 use super::{
     Service,
     check::{Judge, Unable, Unjudged},
-    inward, outward,
+    inward, material, outward,
     status::{self, BadField},
 };
 
@@ -33,8 +33,13 @@ pub(super) async fn revoke(
         Err(status) => Err(status),
     };
     audit.revokes(&order);
-    let receipts = carry_out(service, audit, order, async |order| {
-        ledger.revoke(order).await
+    let receipts = carry_out(service, audit, order, async |mut order| {
+        let asked = order.targets.len();
+        order.targets.extend(material::named(judge, &order.targets));
+        let mut receipts = ledger.revoke(order).await?;
+        receipts.truncate(asked);
+        material::advise(judge, &mut receipts);
+        Ok(receipts)
     })
     .await?;
     Ok(v1::RevokeResponse {
@@ -99,8 +104,14 @@ pub(super) async fn restore(
     if let Ok(order) = &order {
         audit.name(order.targets.iter());
     }
-    let receipts = carry_out(service, audit, order, async |order| {
-        ledger.restore(order).await
+    let judge = &service.judge;
+    let receipts = carry_out(service, audit, order, async |mut order| {
+        let asked = order.targets.len();
+        let material = material::of(judge, order.targets.iter());
+        order.targets.extend(material);
+        let mut receipts = ledger.restore(order).await?;
+        receipts.truncate(asked);
+        Ok(receipts)
     })
     .await?;
     Ok(v1::RestoreResponse {
@@ -136,6 +147,10 @@ async fn are_genuine(judge: &Judge, targets: &[v1::Target]) -> Result<(), Status
                     BadField::new(field, invalid.detail).into()
                 }
                 Unjudged::NoKeys(why) => status::unable(&Unable::NoKeys(why)),
+                Unjudged::KeysAskedFor => {
+                    let why = "newer keys of the token's issuer are being fetched".to_owned();
+                    status::unable(&Unable::NoKeys(why))
+                }
             })?;
         }
     }

@@ -33,6 +33,8 @@ fn wrong(why: impl Into<String>) -> KeyError {
 /// One key, and what it may verify.
 pub struct Key {
     kid: Option<Arc<str>>,
+    /// What it is called whatever its `kid`; of those that stand alone and of secrets, nothing.
+    thumbprint: Option<Arc<str>>,
     algorithms: Vec<Algorithm>,
     material: Material,
 }
@@ -160,6 +162,21 @@ impl KeySet {
         })
     }
 
+    /// By which thumbprints the keys of this name are known, whatever name they have.
+    pub fn thumbprints_of(&self, kid: &str) -> Vec<Arc<str>> {
+        let named = self
+            .keys
+            .iter()
+            .filter(|key| key.kid.as_deref() == Some(kid));
+        named.filter_map(|key| key.thumbprint.clone()).collect()
+    }
+
+    /// Under which names a key with this thumbprint is known.
+    pub fn kids_of(&self, thumbprint: &str) -> impl Iterator<Item = &Arc<str>> {
+        let same = move |key: &&Key| key.thumbprint.as_deref() == Some(thumbprint);
+        self.keys.iter().filter(same).filter_map(Key::kid)
+    }
+
     /// The same keys; those without a `kid` are called `kid`.
     #[must_use]
     pub fn called(mut self, kid: Option<&str>) -> Self {
@@ -190,6 +207,7 @@ impl KeySet {
             warnings,
             keys: vec![Key {
                 kid: None,
+                thumbprint: None,
                 algorithms,
                 material: Material::Known(DecodingKey::from_secret(secret)),
             }],
@@ -279,6 +297,7 @@ fn from_jwk(value: &Value, allowed: &[Algorithm], may_be_secret: bool) -> Result
     if let Some(members) = value.as_object_mut() {
         members.retain(|name, said| name != "use" || said.as_str() != Some(""));
     }
+    let thumbprint = thumbprint::of(&value);
     let jwk: Jwk = serde_json::from_value(value)
         .map_err(|_| wrong("it is not a key that can be read (RFC 7517 section 4)"))?;
     is_for_verifying(&jwk)?;
@@ -303,6 +322,7 @@ fn from_jwk(value: &Value, allowed: &[Algorithm], may_be_secret: bool) -> Result
     }
     Ok(Key {
         kid: jwk.common.key_id.map(Arc::from),
+        thumbprint,
         algorithms,
         material,
     })
@@ -431,3 +451,4 @@ fn of_point(
 
 pub(super) mod pem;
 mod roca;
+mod thumbprint;

@@ -180,10 +180,24 @@ impl Verification {
         names
     }
 
+    /// By which thumbprints the keys are known that an issuer calls so.
+    pub fn thumbprints_of(&self, iss: &str, kid: &str) -> Vec<Arc<str>> {
+        let issuer = self.issuer(iss);
+        issuer.map_or_else(Vec::new, |issuer| issuer.keys().thumbprints_of(kid))
+    }
+
     /// Whether newer keys of an issuer can be had by fetching them.
     pub fn fetches(&self, iss: &str) -> bool {
         let source = self.sources.get(iss);
         source.is_some_and(|source| source.fetcher.is_some())
+    }
+
+    /// Has newer keys of an issuer fetched, and waits for nothing.
+    ///
+    /// # Errors
+    /// When none are on their way: what a Check says then.
+    pub fn ask_for_newer_keys(&self, iss: &str, lack: Lack) -> Result<(), Invalid> {
+        self.fetcher(iss)?.ask_for_newer(lack)
     }
 
     /// Waits, within bounds, for newer keys of an issuer.
@@ -191,17 +205,20 @@ impl Verification {
     /// # Errors
     /// When there are none to wait for: what a Check says then.
     pub async fn newer_keys(&self, iss: &str, lack: Lack) -> Result<(), Invalid> {
+        self.fetcher(iss)?.newer(lack).await
+    }
+
+    fn fetcher(&self, iss: &str) -> Result<&Fetcher, Invalid> {
         let Some(source) = self.sources.get(iss) else {
             return Err(Invalid::new("the token's issuer is not configured"));
         };
-        let Some(fetcher) = &source.fetcher else {
-            return Err(Invalid::new(format!(
+        source.fetcher.as_deref().ok_or_else(|| {
+            Invalid::new(format!(
                 "no key in the issuer's {} has the token's `kid`: add the key there and send \
                  SIGHUP, or see why the issuer signs with another one",
                 source.from.name()
-            )));
-        };
-        fetcher.newer(lack).await
+            ))
+        })
     }
 
     /// Reads the files anew. What cannot be used stays as it was, and is told.

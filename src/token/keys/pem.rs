@@ -38,6 +38,7 @@ pub(super) fn one(pem: &[u8], allowed: &[Algorithm]) -> Result<Key, KeyError> {
     }
     Ok(Key {
         kid: None,
+        thumbprint: None,
         algorithms,
         material,
     })

@@ -85,6 +85,95 @@ async fn tokens_without_kid_follow_a_rotation_too() {
     node.stop().await;
 }
 
+/// A listener that takes connections and says nothing.
+async fn hanging() -> (tokio::net::TcpListener, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+fn stream_of(
+    checks: Vec<v1::CheckRequest>,
+) -> impl tokio_stream::Stream<Item = v1::CheckStreamRequest> {
+    let questions = (0..).zip(checks).map(|(id, check)| v1::CheckStreamRequest {
+        id,
+        checks: vec![check],
+    });
+    tokio_stream::iter(questions.collect::<Vec<_>>())
+}
+
+#[tokio::test]
+async fn a_token_whose_key_hangs_holds_up_no_batch_and_no_stream() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_listener, url) = hanging().await;
+    let node = node(directory.path(), &format!("jwks_url = {url:?}")).await;
+    let mut claims_of = say::claims("j", node.now_s() - 60);
+    claims_of.iss = ISS.to_owned();
+    let checks = vec![
+        of_token(&token(&key(), Some("unknown"), &claims("t"))),
+        say::of_claims(claims_of),
+    ];
+    let wanted = [Verdict::Unavailable, Verdict::Active];
+    // Less than a Check waits for keys.
+    let within = std::time::Duration::from_millis(1_500);
+    let batch = v1::CheckBatchRequest {
+        checks: checks.clone(),
+    };
+    let mut api = node.api.clone();
+    let answered = tokio::time::timeout(within, api.check_batch(batch)).await;
+    let results = answered.unwrap().unwrap().into_inner().results;
+    let verdicts: Vec<Verdict> = results.iter().map(v1::CheckResponse::verdict).collect();
+    assert_eq!(verdicts, wanted);
+    assert!(
+        results[0].detail.contains("fetched for the first time"),
+        "{}",
+        results[0].detail
+    );
+    assert!(!results[0].active);
+
+    let mut api = node.api.clone();
+    let mut answers = api
+        .check_stream(stream_of(checks))
+        .await
+        .unwrap()
+        .into_inner();
+    let mut found = Vec::new();
+    while let Some(answer) = tokio::time::timeout(within, answers.message())
+        .await
+        .unwrap()
+        .unwrap()
+    {
+        found.push((answer.id, answer.results[0].verdict()));
+    }
+    found.sort_unstable_by_key(|(id, _)| *id);
+    assert_eq!(found, [(0, wanted[0]), (1, wanted[1])]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_meets_a_new_key_has_it_fetched_and_knows_it_when_asked_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (key(), key());
+    let issuer = Issuer::start(jwks(&[(&old, "old")])).await;
+    let node = following(directory.path(), &issuer).await;
+    let of_new = token(&new, Some("new"), &claims("t"));
+    let first = verdict(&node, &token(&old, Some("old"), &claims("t"))).await;
+    assert_eq!(first, Verdict::Active);
+    issuer.publish(200, jwks(&[(&old, "old"), (&new, "new")]));
+    let batch = async || {
+        let checks = vec![of_token(&of_new)];
+        let mut api = node.api.clone();
+        let asked = api.check_batch(v1::CheckBatchRequest { checks }).await;
+        asked.unwrap().into_inner().results[0].verdict()
+    };
+    assert_eq!(batch().await, Verdict::Unavailable);
+    // A Check of its own waits for the fetch that the batch asked for.
+    assert_eq!(verdict(&node, &of_new).await, Verdict::Active);
+    assert_eq!(batch().await, Verdict::Active);
+    assert_eq!(issuer.requests(), 2);
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn a_key_replaced_under_its_old_kid_verifies_at_once() {
     // Its tokens were INVALID until the next planned fetch, up to an hour.

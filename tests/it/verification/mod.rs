@@ -110,6 +110,56 @@ async fn a_genuine_token_is_active_and_verified_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_revoked_under_one_kid_is_revoked_under_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (key(), key());
+    let set = jwks(&[(&one, "a"), (&one, "b"), (&other, "c")]);
+    let file = written(directory.path(), "jwks.json", set);
+    let node = node(directory.path(), &format!("jwks_file = {file:?}")).await;
+    let of_b = token(&one, Some("b"), &claims("t"));
+    let of_c = token(&other, Some("c"), &claims("t"));
+    assert_eq!(verdict(&node, &of_b).await, Verdict::Active);
+    let burn = revoke_by(vec![say::key("a")], say::all());
+    let receipts = node
+        .api
+        .clone()
+        .revoke(burn)
+        .await
+        .unwrap()
+        .into_inner()
+        .receipts;
+    assert_eq!(receipts.len(), 1);
+    assert!(
+        receipts[0]
+            .warnings
+            .iter()
+            .any(|text| text.contains("known as \"b\"")),
+        "{receipts:?}"
+    );
+    assert_eq!(verdict(&node, &of_b).await, Verdict::Revoked);
+    assert_eq!(verdict(&node, &of_c).await, Verdict::Active);
+    let unknown = revoke_by(vec![say::key("z")], say::all());
+    let receipts = node
+        .api
+        .clone()
+        .revoke(unknown)
+        .await
+        .unwrap()
+        .into_inner()
+        .receipts;
+    assert!(
+        receipts[0]
+            .warnings
+            .iter()
+            .any(|text| text.contains("no key is known"))
+    );
+    let lift = say::restore(vec![say::key("a")], &[v1::RuleKind::All]);
+    node.api.clone().restore(lift).await.unwrap();
+    assert_eq!(verdict(&node, &of_b).await, Verdict::Active);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_known_signature_hides_no_revocation_and_no_expiry() {
     let directory = tempfile::tempdir().unwrap();
     let (node, key, _) = with_two_keys(directory.path()).await;
