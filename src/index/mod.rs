@@ -8,6 +8,7 @@
 
 mod names;
 mod rules;
+mod seen_claims;
 mod sightings;
 mod token_slot;
 
@@ -23,6 +24,7 @@ use std::{
 use dashmap::{DashMap, Entry};
 
 pub use rules::{RuleSet, StandingRule};
+pub use seen_claims::SeenClaims;
 pub use sightings::{SavedSighting, Sightings};
 pub use token_slot::TokenSlot;
 

@@ -1,11 +1,11 @@
-//! Which issuers' tokens were seen here, how far their clocks were ahead of ours, and whether some
-//! named no user.
+//! Which issuers' tokens were seen here, how far their clocks were ahead of ours, and which claims they
+//! carry.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -13,6 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::SeenClaims;
 use crate::{
     limits,
     model::{ClockLead, UnixNanos, nanos_of},
@@ -25,7 +26,7 @@ struct Sighting {
     window: AtomicU64,
     lead: AtomicU64,
     lead_before: AtomicU64,
-    without_user: AtomicBool,
+    claims: AtomicU8,
     /// The version of all sightings at which this one changed last.
     version: AtomicU64,
 }
@@ -39,9 +40,9 @@ pub struct SavedSighting {
     pub lead_ns: u64,
     /// The greatest lead of the window before.
     pub lead_before_ns: u64,
-    /// Whether there were tokens that name no user.
+    /// Which claims its tokens carry and lack.
     #[serde(default)]
-    pub without_user: bool,
+    pub claims: SeenClaims,
 }
 
 type ByIssuer = HashMap<Box<str>, Arc<Sighting>, foldhash::fast::RandomState>;
@@ -57,13 +58,13 @@ pub struct Sightings {
 
 impl Sightings {
     /// Notes a token that is otherwise in order.
-    pub fn note(&self, iss: &str, iat: Option<UnixNanos>, has_user: bool, wall: UnixNanos) {
+    pub fn note(&self, iss: &str, iat: Option<UnixNanos>, claims: SeenClaims, wall: UnixNanos) {
         let lead = iat.map_or(Duration::ZERO, |iat| in_steps(iat.since(wall)));
         let seen = self.seen.load();
         if let Some(sighting) = seen.get(iss) {
-            // Nearly every token names a user and was issued in the past: then there is nothing to
-            // write.
-            let is_news = !has_user && sighting.note_without_user();
+            // Nearly every token carries what those before it did, and was issued in the past: then there
+            // is nothing to write.
+            let is_news = sighting.note_claims(claims);
             if !lead.is_zero() && sighting.note(lead, window(wall)) || is_news {
                 self.changed(sighting);
             }
@@ -79,7 +80,7 @@ impl Sightings {
                 window: window(wall),
                 lead_ns: nanos_of(lead),
                 lead_before_ns: 0,
-                without_user: !has_user,
+                claims,
             },
         );
     }
@@ -109,7 +110,7 @@ impl Sightings {
                     window,
                     lead_ns: nanos_of(told.lead),
                     lead_before_ns: nanos_of(told.lead_before),
-                    without_user: false,
+                    claims: SeenClaims::default(),
                 };
                 self.add(&told.iss, saved);
                 continue;
@@ -177,11 +178,11 @@ impl Sightings {
         Some(sighting.lead(wall).min(leeway))
     }
 
-    /// Whether tokens of this issuer were seen that no revocation of a user can meet.
-    pub fn has_tokens_without_user(&self, iss: &str) -> bool {
+    /// Which claims the tokens of an issuer were seen to carry and to lack.
+    pub fn claims(&self, iss: &str) -> SeenClaims {
         let seen = self.seen.load();
         seen.get(iss)
-            .is_some_and(|sighting| sighting.without_user.load(Ordering::Relaxed))
+            .map_or_else(SeenClaims::default, |sighting| sighting.save().claims)
     }
 
     /// All of them, for the journal.
@@ -229,11 +230,11 @@ impl Sighting {
         saved.lead_ns > 0 || saved.lead_before_ns > 0
     }
 
-    /// Whether this is the first token without a user. Once there was one it is only read, since
-    /// then there are many.
-    fn note_without_user(&self) -> bool {
-        !self.without_user.load(Ordering::Relaxed)
-            && !self.without_user.swap(true, Ordering::Relaxed)
+    /// Whether this token is the first that carries or lacks something. Afterwards it is only read.
+    fn note_claims(&self, claims: SeenClaims) -> bool {
+        let is_known = |held: u8| held & claims.0 == claims.0;
+        !is_known(self.claims.load(Ordering::Relaxed))
+            && !is_known(self.claims.fetch_or(claims.0, Ordering::Relaxed))
     }
 
     fn lead(&self, wall: UnixNanos) -> Duration {
@@ -251,7 +252,7 @@ impl Sighting {
             window: self.window.load(Ordering::Relaxed),
             lead_ns: self.lead.load(Ordering::Relaxed),
             lead_before_ns: self.lead_before.load(Ordering::Relaxed),
-            without_user: self.without_user.load(Ordering::Relaxed),
+            claims: SeenClaims(self.claims.load(Ordering::Relaxed)),
         }
     }
 }
@@ -262,7 +263,7 @@ impl From<SavedSighting> for Sighting {
             window: AtomicU64::new(saved.window),
             lead: AtomicU64::new(saved.lead_ns),
             lead_before: AtomicU64::new(saved.lead_before_ns),
-            without_user: AtomicBool::new(saved.without_user),
+            claims: AtomicU8::new(saved.claims.0),
             version: AtomicU64::new(0),
         }
     }
@@ -284,10 +285,12 @@ mod tests {
 
     const DAY: Duration = limits::CLOCK_LEAD_KEPT;
     const LEEWAY: Duration = Duration::from_secs(60);
+    const USUAL: SeenClaims = SeenClaims(0b10);
+    const NAMELESS: SeenClaims = SeenClaims(0b11);
 
     fn see(sightings: &Sightings, wall: UnixNanos, lead_s: u64) {
         let iat = wall.plus(Duration::from_secs(lead_s));
-        sightings.note("i", Some(iat), true, wall);
+        sightings.note("i", Some(iat), USUAL, wall);
     }
 
     #[test]
@@ -377,7 +380,7 @@ mod tests {
         let count = limits::CLOCK_LEADS_PER_MESSAGE * 2 + 1;
         for number in 0..count {
             let iat = wall.plus(Duration::from_secs(7));
-            here.note(&number.to_string(), Some(iat), true, wall);
+            here.note(&number.to_string(), Some(iat), USUAL, wall);
         }
         let (mut version, mut messages) = (0, Vec::new());
         loop {
@@ -409,27 +412,27 @@ mod tests {
         for others in [0, 1] {
             let sightings = Sightings::default();
             for iss in ["i", "j"].repeat(others) {
-                sightings.note(iss, None, true, wall);
+                sightings.note(iss, None, USUAL, wall);
             }
-            assert!(!sightings.has_tokens_without_user("i"));
+            assert!(!sightings.claims("i").lacks_user());
             let mut versions = sightings.versions();
-            sightings.note("i", None, false, wall);
+            sightings.note("i", None, NAMELESS, wall);
             assert!(versions.has_changed().unwrap());
             versions.mark_unchanged();
-            sightings.note("i", None, false, wall);
-            sightings.note("i", None, true, wall);
+            sightings.note("i", None, NAMELESS, wall);
+            sightings.note("i", None, USUAL, wall);
             assert!(!versions.has_changed().unwrap());
             let again = Sightings::default();
             for (iss, saved) in sightings.save() {
                 again.add(&iss, saved);
             }
-            assert!(again.has_tokens_without_user("i"));
-            assert!(!again.has_tokens_without_user("j"));
+            assert!(again.claims("i").lacks_user());
+            assert!(!again.claims("j").lacks_user());
         }
         // What was saved before this was noted.
         let older = r#"{"window":1,"lead_ns":2,"lead_before_ns":3}"#;
         let older: SavedSighting = serde_json::from_str(older).unwrap();
-        assert!(!older.without_user);
+        assert!(!older.claims.lacks_user());
     }
 
     #[test]
@@ -437,7 +440,7 @@ mod tests {
         let sightings = Sightings::default();
         let wall = UnixNanos::from_secs(1_700_000_000);
         for number in 0..=limits::ISSUERS_SEEN_MAX {
-            sightings.note(&number.to_string(), None, true, wall);
+            sightings.note(&number.to_string(), None, USUAL, wall);
         }
         assert_eq!(sightings.save().len(), limits::ISSUERS_SEEN_MAX);
         assert_eq!(sightings.lead("unknown", wall, LEEWAY), Some(LEEWAY));

@@ -43,6 +43,7 @@ pub use trust::Trust;
 
 use crate::{
     decision::Grounds,
+    index::SeenClaims,
     journal::{Journal, JournalError},
     limits,
     model::{
@@ -155,10 +156,8 @@ impl Ledger {
             self.keep_as_long_as(claims, &found.target);
         }
         if !matches!(verdict, Verdict::Invalid(_)) {
-            let has_user = !claims.sub.is_empty();
-            shared
-                .sightings
-                .note(&claims.iss, claims.iat, has_user, wall);
+            let seen = SeenClaims::of(claims);
+            shared.sightings.note(&claims.iss, claims.iat, seen, wall);
         }
         verdict
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    index::SeenClaims,
     limits,
     model::{
         CutOff, Dot, IssuerSettings, JtiUse, KeptBy, Lifetime, Note, Record, Request, Rule,
@@ -29,8 +30,8 @@ pub(super) struct Setting<'a> {
     pub(super) lead: Option<Duration>,
     /// Whether a crash a moment ago may have cost the newest lead.
     pub(super) may_lack_lead: bool,
-    /// Whether tokens of the issuer were seen that name no user.
-    pub(super) has_tokens_without_user: bool,
+    /// Which claims tokens of the issuer were seen to carry and to lack.
+    pub(super) seen: SeenClaims,
     /// Whether tokens of the issuer were met that share a `jti`.
     pub(super) shares_jtis: bool,
 }
@@ -274,6 +275,7 @@ pub(super) fn advice(
 ) -> Vec<String> {
     let mut advice = Vec::new();
     advice.extend(moved_by_lead(named, requests, at));
+    advice.extend(denies_later_logins(named, requests, at));
     if at.lead.is_none() && !is_configured {
         advice.push(
             "no token of this issuer was ever checked here: compare `iss` with that of a real \
@@ -281,7 +283,7 @@ pub(super) fn advice(
                 .to_owned(),
         );
     }
-    if named.target.kind() == TargetKind::User && at.has_tokens_without_user {
+    if named.target.kind() == TargetKind::User && at.seen.lacks_user() {
         advice.push(
             "tokens of this issuer that name no user were checked here: this does not deny them, \
              so revoke the sessions of this user as well (docs/issuers.md)"
@@ -365,8 +367,43 @@ fn moved_by_lead(
     ))
 }
 
-/// The first whole second whose `iat` is safe for a token issued from now on.
-pub(super) fn not_before_s(record: &Record) -> Option<u64> {
+/// A token without the claim that a rule compares is denied by every cut-off.
+fn denies_later_logins(
+    named: &Named,
+    requests: &[(RuleKind, Request)],
+    at: Setting<'_>,
+) -> Vec<String> {
+    if named.target.is_token() {
+        return Vec::new();
+    }
+    let lacking = requests
+        .iter()
+        .filter_map(|(kind, _)| Some((kind, at.seen.lacks(*kind)?)));
+    lacking
+        .map(|(kind, claim)| {
+            format!(
+                "tokens of this issuer without {claim} were checked here: {} denies these, and those of \
+                 every later login; have the issuer write {claim}, or revoke the sessions or the tokens",
+                kind.as_str()
+            )
+        })
+        .collect()
+}
+
+/// The first whole second whose `iat` is safe for a token issued from now on; `None` where no time is:
+/// tokens of the issuer lack what a rule compares.
+pub(super) fn not_before_s(record: &Record, seen: SeenClaims) -> Option<u64> {
+    let is_in_force = |kind: &RuleKind| {
+        let rule = record.rules.get(kind);
+        rule.is_some_and(|rule| rule.in_force().next().is_some())
+    };
+    if RuleKind::ALL
+        .iter()
+        .filter(|kind| is_in_force(kind))
+        .any(|kind| seen.never_has(*kind))
+    {
+        return None;
+    }
     [RuleKind::IssuedBefore, RuleKind::AuthenticatedBefore]
         .iter()
         .filter_map(|kind| record.rules.get(kind))
@@ -376,9 +413,9 @@ pub(super) fn not_before_s(record: &Record) -> Option<u64> {
 }
 
 /// What now holds of a target.
-pub(super) fn receipt(record: Record, warnings: Vec<String>) -> Receipt {
+pub(super) fn receipt(record: Record, seen: SeenClaims, warnings: Vec<String>) -> Receipt {
     Receipt {
-        not_before_s: not_before_s(&record),
+        not_before_s: not_before_s(&record, seen),
         target: record.target,
         rules: record.rules.into_iter().collect(),
         warnings,

@@ -120,12 +120,13 @@ impl Work {
         }))
     }
 
-    pub(super) fn receipts(&self, now: UnixNanos) -> Vec<Receipt> {
+    pub(super) fn receipts(&self, shared: &Shared, now: UnixNanos) -> Vec<Receipt> {
         self.named
             .iter()
             .filter_map(|(key, warnings)| {
                 let record = self.staged.get(key)?.record.clone().forget(now);
-                Some(plan::receipt(record, warnings.clone()))
+                let seen = shared.sightings.claims(&record.target.iss);
+                Some(plan::receipt(record, seen, warnings.clone()))
             })
             .collect()
     }
@@ -135,6 +136,7 @@ impl Work {
 pub(super) fn what_holds<'a>(
     tables: &Tables<'_>,
     targets: impl Iterator<Item = &'a Target>,
+    shared: &Shared,
     now: UnixNanos,
 ) -> Result<Vec<Receipt>, JournalError> {
     let mut work = Work::default();
@@ -142,5 +144,5 @@ pub(super) fn what_holds<'a>(
         work.stage(tables, target)?;
         work.note(target, Vec::new());
     }
-    Ok(work.receipts(now))
+    Ok(work.receipts(shared, now))
 }

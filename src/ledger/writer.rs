@@ -308,7 +308,7 @@ impl Writer {
         let now = self.shared.clock.wall();
         if is_repeat(tables, &order.terms, now)? {
             let targets = order.targets.iter().map(|named| &named.target);
-            return Ok(what_holds(tables, targets, now)?);
+            return Ok(what_holds(tables, targets, &self.shared, now)?);
         }
         let shared = Arc::clone(&self.shared);
         validate::end(order, now)?;
@@ -326,7 +326,7 @@ impl Writer {
                 lead: shared.sightings.lead(iss, now, settings.leeway),
                 may_lack_lead: shared.may_lack_lead(now, settings.leeway),
                 shares_jtis: shared.jtis.concerns(iss),
-                has_tokens_without_user: shared.sightings.has_tokens_without_user(iss),
+                seen: shared.sightings.claims(iss),
             };
             let requests = plan::requests(named, &order.rules, order.expires_at, at);
             let is_configured = shared.semantics.issuers.contains_key(iss);
@@ -350,7 +350,7 @@ impl Writer {
     ) -> Result<Vec<Receipt>, Refused> {
         let now = self.shared.clock.wall();
         if is_repeat(tables, &order.terms, now)? {
-            return Ok(what_holds(tables, order.targets.iter(), now)?);
+            return Ok(what_holds(tables, order.targets.iter(), &self.shared, now)?);
         }
         let note = note(&order.terms, Reason::Unspecified, now);
         let first = self.dots.given() + 1;
@@ -384,7 +384,7 @@ impl Writer {
         tables: &mut Tables<'_>,
         changes: &mut Vec<Change>,
     ) -> Result<Vec<Receipt>, Refused> {
-        let receipts = work.receipts(now);
+        let receipts = work.receipts(&self.shared, now);
         if terms.validate_only {
             return Ok(receipts);
         }

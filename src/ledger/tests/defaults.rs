@@ -204,3 +204,65 @@ async fn every_way_to_say_now_is_later_by_the_lead() {
         }
     }
 }
+
+/// The receipt offered a `not_before` that never helps, and warned of nothing.
+#[tokio::test]
+async fn a_rule_whose_claim_the_tokens_lack_warns_and_offers_no_time_to_log_in() {
+    let setup = Setup::with(IssuerSettings {
+        max_token_lifetime: crate::model::Lifetime::Unlimited,
+        ..IssuerSettings::default()
+    });
+    let issued = AskedRules {
+        issued_before_now: true,
+        ..AskedRules::default()
+    };
+    let authenticated = AskedRules {
+        authenticated_before_now: true,
+        ..AskedRules::default()
+    };
+    let version = AskedRules {
+        version_below: Some(7),
+        ..AskedRules::default()
+    };
+    for (rules, claim) in [
+        (issued, "iat"),
+        (authenticated, "auth_time"),
+        (version, "version"),
+    ] {
+        let node = setup.start(&Disk::default());
+        let whole = Claims {
+            auth_time: Some(T0),
+            version: Some(7),
+            ..token("t", T0, HOUR)
+        };
+        let mut lacking = whole.clone();
+        match claim {
+            "iat" => lacking.iat = None,
+            "auth_time" => lacking.auth_time = None,
+            _ => lacking.version = None,
+        }
+        let told = |receipt: &Receipt| {
+            let text = format!("without {claim} were checked here");
+            receipt
+                .warnings
+                .iter()
+                .any(|warning| warning.contains(&text))
+        };
+        assert_eq!(node.judge(&lacking), Verdict::Active, "{claim}");
+        let receipt = node.revoke_one(user("u"), rules.clone()).await;
+        assert!(told(&receipt), "{claim}: {:?}", receipt.warnings);
+        assert_eq!(receipt.not_before_s, None, "{claim}");
+        // Others carry it: for these there is a time.
+        assert_eq!(node.judge(&whole), Verdict::Active, "{claim}");
+        let receipt = node.revoke_one(user("v"), rules.clone()).await;
+        assert!(told(&receipt), "{claim}: {:?}", receipt.warnings);
+        assert_eq!(receipt.not_before_s.is_some(), claim != "version");
+        node.stop();
+
+        let node = setup.start(&Disk::default());
+        assert_eq!(node.judge(&whole), Verdict::Active, "{claim}");
+        let receipt = node.revoke_one(user("u"), rules).await;
+        assert!(!told(&receipt), "{claim}: {:?}", receipt.warnings);
+        node.stop();
+    }
+}
