@@ -69,7 +69,12 @@ node_modules() {
   need node "Node 20 or newer, https://nodejs.org"
   need npm "it comes with Node"
   mkdir -p "$1"
-  cp -- "$2"/*.mjs "$2/package.json" "$2/package-lock.json" "$1/"
+  # Each in one step: a program that was started a moment ago, without the lock, may be reading them.
+  local file
+  for file in "$2"/*.mjs "$2/package.json" "$2/package-lock.json"; do
+    cp -- "$file" "$1/.copied"
+    mv -f -- "$1/.copied" "$1/${file##*/}"
+  done
   local id
   id="$(stamp "$(node --version)" "$2/package-lock.json")"
   is_fresh "$1" "$id" && return
