@@ -20,6 +20,7 @@ use super::{
 Examples:
   rescind list
   rescind list --iss https://issuer.example --sub ada
+  rescind list --iss https://issuer.example --sid 7f3a
   rescind list --kind key --kind issuer
   rescind list --reason credential_compromised --since -24h
   rescind list --limit 0 --output json > everything.jsonl")]
@@ -35,6 +36,19 @@ pub(super) struct ListArgs {
     /// Only this user
     #[arg(long, default_value = "", hide_default_value = true)]
     sub: String,
+
+    /// Only the token with this jti
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "sub"
+    )]
+    jti: String,
+
+    /// Only this session
+    #[arg(long, default_value = "", hide_default_value = true, conflicts_with_all = ["sub", "jti"])]
+    sid: String,
 
     /// Only with a rule in force for this reason; repeatable
     #[arg(long = "reason", value_name = "REASON", value_parser = parser(&REASONS))]
@@ -60,6 +74,8 @@ pub(super) async fn run(args: ListArgs, context: &mut Context<'_>) -> Result<u8,
         iss: args.iss,
         kinds: args.kinds.into_iter().map(i32::from).collect(),
         sub: args.sub,
+        jti: args.jti,
+        sid: args.sid,
         reasons: args.reasons.into_iter().map(i32::from).collect(),
         revoked_after: args.since.map(|time| time.timestamp(context.now)),
         ..v1::ListRevocationsRequest::default()

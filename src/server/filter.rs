@@ -13,7 +13,8 @@ use super::{inward, status::BadField};
 pub(super) struct Filter {
     kinds: Vec<TargetKind>,
     issuers: Vec<String>,
-    sub: String,
+    /// The one user, token or session.
+    one: Option<What>,
     reasons: Vec<Reason>,
     changed_after: Option<UnixNanos>,
     /// Sorted.
@@ -27,15 +28,16 @@ impl Filter {
             inward::bounded(text.clone(), field, limits::IDENTIFIER_BYTES_MAX)
         };
         let mut kinds = distinct(inward::target_kinds(&request.kinds)?);
-        let sub = short(&request.sub, "sub")?;
-        if !sub.is_empty() {
-            if kinds.iter().any(|kind| *kind != TargetKind::User) {
-                return Err(BadField::new(
-                    "kinds",
-                    "sub is given, which only users have: leave kinds out",
-                ));
+        let one = one_of(request)?;
+        if let Some((field, kind, _)) = &one {
+            if kinds.iter().any(|asked| asked != kind) {
+                let problem = format!(
+                    "{field} is given, which only a {} has: leave kinds out",
+                    kind.as_str()
+                );
+                return Err(BadField::new("kinds", problem));
             }
-            kinds = vec![TargetKind::User];
+            kinds = vec![*kind];
         }
         let iss = short(&request.iss, "iss")?;
         let reasons = request
@@ -49,7 +51,7 @@ impl Filter {
                 .filter(|iss| !iss.is_empty())
                 .into_iter()
                 .collect(),
-            sub,
+            one: one.map(|(_, _, what)| what),
             reasons: distinct(reasons.collect::<Result<_, _>>()?),
             changed_after: inward::time(request.revoked_after, "revoked_after")?,
             ranges: Vec::new(),
@@ -95,10 +97,9 @@ impl Filter {
     /// Whether a record is shown.
     pub(super) fn shows(&self, record: &Record) -> bool {
         let target = &record.target;
-        let is_of_user = || matches!(&target.what, What::User(sub) if *sub == self.sub);
         (self.kinds.is_empty() || self.kinds.contains(&target.kind()))
             && (self.issuers.is_empty() || self.issuers.contains(&target.iss))
-            && (self.sub.is_empty() || is_of_user())
+            && self.one.as_ref().is_none_or(|one| *one == target.what)
             && (self.reasons.is_empty() || self.has_reason(record))
             && (self.ranges.is_empty() || self.ranges.binary_search(&target.key().range()).is_ok())
             && self
@@ -127,8 +128,11 @@ impl Filter {
         for iss in &self.issuers {
             add(b'i', iss.as_bytes());
         }
-        if !self.sub.is_empty() {
-            add(b's', self.sub.as_bytes());
+        match &self.one {
+            Some(What::User(sub)) => add(b's', sub.as_bytes()),
+            Some(What::Jti(jti)) => add(b'j', jti.as_bytes()),
+            Some(What::Session(sid)) => add(b'S', sid.as_bytes()),
+            _ => {}
         }
         for reason in &self.reasons {
             add(b'r', &[*reason as u8]);
@@ -145,6 +149,29 @@ impl Filter {
             .first_chunk()
             .map_or(0, |first| u64::from_be_bytes(*first))
     }
+}
+
+type OfText = fn(String) -> What;
+
+/// The one user, token or session that a list asks for: its field, its kind, and what it is.
+fn one_of(
+    request: &v1::ListRevocationsRequest,
+) -> Result<Option<(&'static str, TargetKind, What)>, BadField> {
+    let fields: [(_, _, _, OfText); 3] = [
+        ("sub", &request.sub, TargetKind::User, What::User),
+        ("jti", &request.jti, TargetKind::Token, What::Jti),
+        ("sid", &request.sid, TargetKind::Session, What::Session),
+    ];
+    let mut given = fields.into_iter().filter(|(_, text, ..)| !text.is_empty());
+    let Some((field, text, kind, of)) = given.next() else {
+        return Ok(None);
+    };
+    if let Some((second, ..)) = given.next() {
+        let problem = format!("is given together with {field}: nothing is both");
+        return Err(BadField::new(second, problem));
+    }
+    let text = inward::bounded(text.clone(), field, limits::IDENTIFIER_BYTES_MAX)?;
+    Ok(Some((field, kind, of(text))))
 }
 
 fn ranges(asked: &[u32]) -> Result<Vec<u16>, BadField> {

@@ -377,3 +377,32 @@ async fn a_page_token_is_of_its_filters_and_of_its_node() {
     node.stop().await;
     other.stop().await;
 }
+
+#[tokio::test]
+async fn one_token_or_session_is_listed_by_its_name_alone() {
+    let node = TestNode::start(Options::default()).await;
+    let mut api = node.api.clone();
+    // The same text names a user, a token and a session.
+    let all = vec![user("x"), jti("x"), session("x"), jti("y"), session("y")];
+    api.revoke(revoke(all)).await.unwrap();
+    let by = |jti: &str, sid: &str| ListRevocationsRequest {
+        jti: jti.to_owned(),
+        sid: sid.to_owned(),
+        ..ListRevocationsRequest::default()
+    };
+    assert_eq!(targets(&list_all(&api, by("x", "")).await), [jti("x")]);
+    assert_eq!(targets(&list_all(&api, by("", "y")).await), [session("y")]);
+    assert_eq!(targets(&list_all(&api, by("z", "")).await), []);
+    for wrong in [
+        by("x", "y"),
+        ListRevocationsRequest {
+            kinds: vec![TargetKind::User.into()],
+            ..by("x", "")
+        },
+    ] {
+        let refused = api.list_revocations(wrong).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+    }
+    drop(api);
+    node.stop().await;
+}
