@@ -73,6 +73,7 @@ fn issuers(
                 )
             })?
             .identifier("the issuer exactly as in `iss`")?;
+        is_no_template(entry, &iss)?;
         let settings = issuer_settings(&table, defaults)?;
         if issuers.insert(iss.clone(), settings).is_some() {
             return Err(entry.wrong(
@@ -82,6 +83,18 @@ fn issuers(
         }
     }
     Ok(issuers)
+}
+
+/// Entra ID's discovery document writes `{tenantid}` where the tokens have the tenant's own: that name is
+/// compared byte for byte, so no token would ever be this issuer's.
+fn is_no_template(entry: &Setting<'_>, iss: &str) -> Result<(), ConfigError> {
+    if !iss.contains(['{', '}']) {
+        return Ok(());
+    }
+    Err(entry.wrong(
+        format!("iss {iss:?} is a template, and an issuer is compared byte for byte"),
+        "give the `iss` of a real token (rescind token inspect), one [[issuers]] entry for each tenant",
+    ))
 }
 
 /// The settings in `table`, and where it is silent those of `base`.

@@ -353,3 +353,13 @@ fn a_name_that_looks_like_a_path_is_told_how_paths_are_written() {
         assert!(load_file(fixed).is_err(), "{fixed}");
     }
 }
+
+#[test]
+fn an_issuer_that_is_a_template_is_refused() {
+    let text = "[[issuers]]\niss = \"https://login.example/{tenantid}/v2.0\"";
+    let error = load_file(text).unwrap_err().to_string();
+    assert!(
+        error.contains("is a template") && error.contains("real token"),
+        "{error}"
+    );
+}
