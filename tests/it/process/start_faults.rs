@@ -294,3 +294,27 @@ async fn settings_that_change_what_revocations_mean_must_be_accepted() {
         .flag("--accept-changed-meaning");
     accepted.start().await;
 }
+
+/// `: > journal.redb` forgot every revocation in silence, and so did a journal that was gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_is_gone_or_empty_must_be_accepted() {
+    for how in ["has 0 bytes", "is gone"] {
+        let data_dir = tempfile::tempdir().unwrap();
+        let launch = Launch::on(data_dir.path());
+        let sidecar = launch.start().await;
+        let request = api::revoke(&[Thing::User("ada".to_owned())]);
+        sidecar.client().await.revoke(request).await.unwrap();
+        sidecar.kill();
+        let journal = data_dir.path().join("journal.redb");
+        match how {
+            "is gone" => fs::remove_file(journal).unwrap(),
+            _ => fs::write(journal, b"").unwrap(),
+        }
+        let line = refused(1, |command| {
+            command.args(["--listen", "127.0.0.1:0", "--data-dir"]);
+            command.arg(data_dir.path());
+        });
+        says(&line, &["journal.redb", how, "--accept-empty-journal"]);
+        launch.flag("--accept-empty-journal").start().await;
+    }
+}
