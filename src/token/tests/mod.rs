@@ -10,6 +10,7 @@ use crate::model::{ClaimNames, Claims, Invalid, IssuerSettings, Semantics, UnixN
 
 mod cookbook;
 mod keys;
+mod known_signatures;
 mod properties;
 mod refusals;
 mod signing;

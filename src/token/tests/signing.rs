@@ -114,3 +114,9 @@ pub(super) fn with_bit_turned(token: &str, byte: usize) -> String {
     bytes[byte] ^= 1;
     format!("{input}.{}", b64(bytes))
 }
+
+/// A verifier with the public half of one key, by a key set.
+pub(super) fn knows(key: &SigningKey) -> Verifier {
+    let algorithm = key.algorithm();
+    verifier(&[algorithm], set(&[key.jwk(Some("k"))], &[algorithm]))
+}
